@@ -1,0 +1,15 @@
+/*
+ * command.h - the subcommands of the binary, one function each: argv[0] is the subcommand, the result the exit status.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_COMMAND_H
+#define TW_COMMAND_H
+
+int run_command(int argc, char **argv);		/* run -c FILE */
+int check_command(int argc, char **argv);	/* check -c FILE */
+int policy_command(int argc, char **argv);	/* policy check|decide */
+int audit_command(int argc, char **argv);	/* audit verify */
+int token_command(int argc, char **argv);	/* token keygen|mint|verify */
+
+#endif

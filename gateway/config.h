@@ -1,0 +1,137 @@
+/*
+ * config.h - gateway.conf (libconfig) through one table of options to one immutable structure.
+ *
+ * Every option has a type, a range and a default in the table in config.c; `tidewaiter check`, --help and the
+ * documentation test read the same table. Unknown options, wrong types, ranges: "file:line: reason".
+ * Sizes ("4 MiB") and times ("30 s", "15 min") are strings; a file with a NUL byte is refused.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_CONFIG_H
+#define TW_CONFIG_H
+
+#include "gateway/http/head.h"
+#include "gateway/registry/route.h"
+#include "policy/attr.h"
+#include "policy/issuer.h"
+#include "policy/policy.h"
+#include "policy/span.h"
+
+struct config_listen {
+	char *address;			/* "0.0.0.0:5443", "[::]:5443" */
+	char **certificates;		/* PEM chains, same order as private_keys; EC and RSA may stand side by side */
+	char **private_keys;
+	size_t n_certificates;
+	bool proxy_protocol;		/* refused with a clear message until its issue comes */
+	char *client_ca;		/* same */
+};
+
+enum credentials_kind { CREDENTIALS_NONE = 0, CREDENTIALS_BASIC };
+enum redirect_mode { REDIRECT_DENY = 0, REDIRECT_PASS };
+
+struct config_upstream {
+	char *alias;
+	char *url;			/* as written */
+	bool tls;
+	char *host;			/* lower case, without brackets */
+	unsigned port;
+	char *path;			/* path prefix before /v2/, "" for none, no trailing slash */
+	char *origin;			/* "https://harbor.internal:8443", default port left out */
+	char *host_header;		/* Host we send */
+	char *ca_file;			/* NULL: system store */
+	char **repositories;		/* patterns, * crosses / */
+	size_t n_repositories;
+	enum credentials_kind credentials;
+	char *authorization;		/* "Basic ..." ready to send; NULL */
+	enum redirect_mode redirects;
+	char **redirect_hosts;		/* exact, or "*." suffix */
+	size_t n_redirect_hosts;
+	char **upload_hosts;		/* further origins an upload Location may name */
+	size_t n_upload_hosts;
+	size_t tag_max;			/* default 128, at most 300 */
+};
+
+struct config_issuer {
+	char *alias;
+	char *url;
+	char **audiences;
+	size_t n_audiences;
+	unsigned algorithms;		/* bits (1u << enum jws_alg) */
+	char *jwks_file;		/* required until discovery comes with its issue */
+	char *groups_claim, *roles_claim;
+	int64_t max_lifetime;
+};
+
+struct config_limits {
+	struct http_limits http;
+	struct route_limits route;
+	size_t manifest;		/* 4 MiB */
+	unsigned connections;		/* 10000 */
+	unsigned connections_per_ip;	/* 100; 0: no limit */
+	unsigned requests_per_connection;	/* 1000 */
+	/* milliseconds */
+	unsigned tls_handshake;		/* 5 s */
+	unsigned first_byte;		/* 10 s */
+	unsigned head_total;		/* 10 s, not re-armed */
+	unsigned keep_alive;		/* 60 s */
+	unsigned body_idle;		/* 30 s */
+	unsigned body_grace;		/* 60 s, then at least body_min_rate */
+	unsigned body_min_rate;		/* bytes/s, 1024 */
+	unsigned write_idle;		/* 60 s */
+	unsigned connection_age;	/* 1 h */
+	unsigned upstream_connect;	/* 3 s */
+	unsigned upstream_first_byte;	/* 60 s */
+	unsigned upstream_idle;		/* pool: 30 s */
+	unsigned upstream_age;		/* pool: 10 min */
+	unsigned drain;			/* 30 s */
+	unsigned token_cache;		/* 60 s */
+	unsigned auth_failures;		/* failed authentications per source address and minute, 60; 0: no limit */
+};
+
+struct config {
+	char *file;
+	char *external_url;		/* "https://registry.example.com:5443" */
+	char *external_host;		/* lower case, no port */
+	char **host_names;		/* lower case; external_host is not repeated */
+	size_t n_host_names;
+	unsigned workers;		/* 0 was replaced by the number of cores */
+	char *cluster_key_file;		/* created 0600 with 32 random bytes when absent */
+	struct span *cluster_keys;	/* newest first */
+	size_t n_cluster_keys;
+	struct config_listen *listen;
+	size_t n_listen;
+	struct config_upstream *upstream;
+	size_t n_upstream;
+	struct config_issuer *issuer;
+	size_t n_issuer;
+	char **policy_files;		/* globs as written */
+	size_t n_policy_files;
+	char *ledger_url;		/* "sqlite:/var/lib/tidewaiter/tags.db" */
+	int64_t settle;			/* seconds, 900 */
+	bool read_back;			/* tags.read-back, default true */
+	char *audit_directory;
+	uint64_t audit_segment_size;
+	char *admin_listen;		/* NULL: no admin listener */
+	struct config_limits limits;
+	/* built from the files named above */
+	struct issuer_table *issuers;
+	struct policy *policy;
+};
+
+/*
+ * Read and check everything a gateway needs: the file, certificates and keys (readable and matching), passwords,
+ * JWKS, policy. NULL after writing every problem found to standard error as "file:line: reason". With
+ * create = false nothing is written to disk (`check`); with true a missing cluster key is generated.
+ */
+struct config *config_load(const char *file, bool create) NONNULL(1) WUNRES;
+void config_free(struct config *c);
+
+/* The first upstream whose patterns match; NULL. */
+const struct config_upstream *config_upstream_for(const struct config *c, struct span repository) NONNULL(1) PURE;
+/* '*' matches any run of bytes, '/' too. */
+bool config_pattern_match(const char *pattern, struct span s) NONNULL(1) PURE;
+
+/* Print the option table (name, type, default, meaning) for --help and the documentation test. */
+void config_print_options(void);
+
+#endif

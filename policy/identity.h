@@ -1,0 +1,47 @@
+/*
+ * identity.h - who is asking, in one record, however they proved it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_IDENTITY_H
+#define TW_IDENTITY_H
+
+#include <jansson.h>
+
+#include "attr.h"
+#include "span.h"
+
+enum principal_type {
+	PRINCIPAL_ANONYMOUS = 0,
+	PRINCIPAL_JWT,
+	PRINCIPAL_CERT,
+	PRINCIPAL_BASIC,
+};
+
+struct identity {
+	enum principal_type type;
+	struct span issuer;		/* the issuer's configured alias; empty for anonymous */
+	struct span subject;		/* `sub`; "anonymous" for anonymous */
+	struct span key_id;		/* kid of the key that verified it */
+	const struct span *groups, *roles;
+	size_t n_groups, n_roles;
+	/*
+	 * principal:ids of the policy language: "anonymous", or "issuer:<alias>", "subject:<alias>/<sub>",
+	 * "group:<alias>/<name>", "role:<alias>/<name>". Built once, by whoever makes the identity.
+	 */
+	const struct span *ids;
+	size_t n_ids;
+	const json_t *claims;		/* the verified payload object; NULL when there is none */
+	int64_t issued_at, expires_at;	/* seconds since the epoch; 0 when there is none */
+	uint32_t generation;		/* of the issuer table that verified it */
+	unsigned refs;			/* private: identities never cross threads */
+};
+
+/* The one anonymous identity: static, taking references is a no-op. */
+const struct identity *identity_anonymous(void) RETURNS_NONNULL;
+
+/* References are not atomic: an identity belongs to one worker. */
+const struct identity *identity_ref(const struct identity *id) RETURNS_NONNULL NONNULL(1);
+void identity_unref(const struct identity *id);
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * issuer.h - which issuers are trusted, for what, with which keys; a token against them.
+ *
+ * Verification is our own strict JWS over EVP (RFC 7515, 7517, 7518, 8725). libjwt 1.x must never decide
+ * validity: it accepts RS256->HS256 confusion and any signature when the key is missing.
+ * An issuer is configuration: it is found by the exact `iss` string before anything else is believed, and
+ * nothing in a token (jku, x5u, jwk, x5c) ever names a key or an address.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_ISSUER_H
+#define TW_ISSUER_H
+
+#include "arena.h"
+#include "attr.h"
+#include "identity.h"
+#include "span.h"
+
+#define TOKEN_MAX	16384u	/* bytes of a compact JWS */
+
+/* Signature algorithms. JWS_ALG_NONE is "no algorithm", never accepted. */
+enum jws_alg {
+	JWS_ALG_NONE = 0,
+	JWS_RS256,
+	JWS_ES256,
+	JWS_ALG_MAX
+};
+enum jws_alg jws_alg_parse(struct span name) PURE;	/* exact case; JWS_ALG_NONE when unknown */
+const char *jws_alg_name(enum jws_alg alg) RETURNS_NONNULL PURE;
+
+/* ---- key sets (RFC 7517) ---- */
+struct keyset;
+
+/*
+ * Parse a JWKS document (<= 1 MiB, <= 64 keys). Refused whole on: duplicate JSON keys, RSA n < 2048 or > 8192
+ * bits, even n or e, e < 3, EC coordinates of the wrong length or off the curve, kty oct, the same kid with
+ * different keys. Keys with use other than "sig" (absent is fine), or of a type we cannot use, are skipped.
+ * A key without alg takes what its kty/crv allow. NULL with a reason in err.
+ */
+struct keyset *keyset_parse(const char *json, size_t n, char *err, size_t err_size) WUNRES;
+void keyset_free(struct keyset *ks);
+size_t keyset_count(const struct keyset *ks) NONNULL(1) PURE;
+
+/* ---- issuer table: immutable once built ---- */
+struct issuer_rule {			/* all strings are copied by issuer_table_add() */
+	const char *alias;		/* configured name */
+	const char *url;		/* exact `iss` */
+	const char *const *audiences;	/* at least one; membership of any is required */
+	size_t n_audiences;
+	unsigned algorithms;		/* bit (1u << enum jws_alg) */
+	int64_t max_lifetime;		/* exp - iat, seconds; 0: 24 h */
+	int64_t leeway;			/* seconds; 60 */
+	const char *groups_claim;	/* dotted path; default "groups" */
+	const char *roles_claim;	/* default "roles" */
+	struct keyset *keys;		/* taken over by the table on success */
+};
+
+struct issuer_table;
+struct issuer_table *issuer_table_new(uint32_t generation) WUNRES;
+/* False: duplicate alias or url, no audience, no algorithm, out of memory. */
+bool issuer_table_add(struct issuer_table *t, const struct issuer_rule *rule) NONNULL(1, 2) WUNRES;
+size_t issuer_table_count(const struct issuer_table *t) NONNULL(1) PURE;
+/* Shared by workers: atomic reference count; create holds one. */
+struct issuer_table *issuer_table_ref(struct issuer_table *t) RETURNS_NONNULL NONNULL(1);
+void issuer_table_unref(struct issuer_table *t);
+
+/* ---- verification ---- */
+/* TOKEN_OUTCOME(symbol, text for the log and the audit detail; never sent to the client) */
+#define TOKEN_OUTCOMES(X) \
+	X(MALFORMED,      "not a compact JWS") \
+	X(TOO_LONG,       "token too long") \
+	X(BAD_HEADER,     "header refused") \
+	X(CRIT,           "crit header not supported") \
+	X(ALG_REFUSED,    "algorithm not allowed for this issuer") \
+	X(BAD_PAYLOAD,    "payload refused") \
+	X(ISSUER_UNKNOWN, "issuer not configured") \
+	X(KEY_UNKNOWN,    "no key of the issuer fits") \
+	X(BAD_SIGNATURE,  "signature does not verify") \
+	X(NO_EXPIRY,      "exp missing or not a number") \
+	X(EXPIRED,        "token has expired") \
+	X(NOT_YET_VALID,  "token not valid yet") \
+	X(TOO_LONG_LIVED, "token lives longer than the issuer may grant") \
+	X(AUDIENCE,       "token is for another audience") \
+	X(SUBJECT,        "sub missing or not a usable string") \
+	X(NO_MEMORY,      "out of memory") \
+	X(OK,             "ok")
+
+enum token_outcome {
+#define X(symbol, text) TOKEN_##symbol,
+	TOKEN_OUTCOMES(X)
+#undef X
+};
+const char *token_outcome_symbol(enum token_outcome o) RETURNS_NONNULL PURE;	/* "bad_signature" */
+const char *token_outcome_text(enum token_outcome o) RETURNS_NONNULL PURE;
+
+/*
+ * Verify a compact JWS at time `now` (seconds). TOKEN_OK: *out is a new identity with one reference.
+ * A token that expired less than `grace` seconds ago (beyond the leeway) still verifies: 0 but for uploads
+ * on a lease.  Safe to call from many threads with one table.
+ */
+enum token_outcome token_verify(const struct issuer_table *t, struct span token, int64_t now, int64_t grace,
+    const struct identity **out) NONNULL(1, 5) WUNRES;
+
+#endif
