@@ -1,0 +1,109 @@
+/*
+ * tls.c - the two TLS contexts.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/stream/tls.h"
+
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20"
+#define GROUPS     "X25519:P-256:P-384"
+
+static const unsigned char http11[] = "\x08http/1.1";
+
+static void
+reason(char *err, size_t err_size, const char *what, const char *name)
+{
+	char text[160] = "";
+
+	if (ERR_peek_last_error() != 0)
+		ERR_error_string_n(ERR_peek_last_error(), text, sizeof text);
+	snprintf(err, err_size, "%s %s: %s", what, name, text);
+	ERR_clear_error();
+}
+
+static int
+choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in, unsigned in_n,
+    void *arg)
+{
+	unsigned char *chosen;
+
+	(void)ssl;
+	(void)arg;
+	if (SSL_select_next_proto(&chosen, n, http11, sizeof http11 - 1, in, in_n) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *
+context(const SSL_METHOD *method)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+
+	if (ctx == NULL)
+		return NULL;
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+	    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+	    SSL_CTX_set_cipher_list(ctx, CIPHERS_12) != 1 || SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
+SSL_CTX *
+tls_server_new(char *const *certificates, char *const *keys, size_t n, char *err, size_t err_size)
+{
+	SSL_CTX *ctx = context(TLS_server_method());
+
+	if (ctx == NULL) {
+		reason(err, err_size, "cannot set up", "TLS");
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (SSL_CTX_use_certificate_chain_file(ctx, certificates[i]) != 1) {
+			reason(err, err_size, "cannot use certificate", certificates[i]);
+			goto fail;
+		}
+		if (SSL_CTX_use_PrivateKey_file(ctx, keys[i], SSL_FILETYPE_PEM) != 1 ||
+		    SSL_CTX_check_private_key(ctx) != 1) {
+			reason(err, err_size, "cannot use private key", keys[i]);
+			goto fail;
+		}
+	}
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_PRIORITIZE_CHACHA |
+	    SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+	return ctx;
+fail:
+	SSL_CTX_free(ctx);
+	return NULL;
+}
+
+SSL_CTX *
+tls_client_new(const char *ca_file, char *err, size_t err_size)
+{
+	SSL_CTX *ctx = context(TLS_client_method());
+
+	if (ctx == NULL) {
+		reason(err, err_size, "cannot set up", "TLS");
+		return NULL;
+	}
+	if ((ca_file != NULL ? SSL_CTX_load_verify_file(ctx, ca_file) : SSL_CTX_set_default_verify_paths(ctx)) != 1) {
+		reason(err, err_size, "cannot use CA file", ca_file != NULL ? ca_file : "of the system");
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_alpn_protos(ctx, http11, sizeof http11 - 1);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);	/* the pool keeps the last session itself */
+	return ctx;
+}
