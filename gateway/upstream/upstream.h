@@ -1,0 +1,35 @@
+/*
+ * upstream.h - one worker's connections to one upstream registry: name look-up, TLS, keep-alive pool.
+ *
+ * A connection carries one exchange at a time and is kept only after the exact end of the answer; bytes that
+ * nobody asked for close it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_UPSTREAM_H
+#define TW_UPSTREAM_H
+
+#include <openssl/ssl.h>
+
+#include "gateway/config.h"
+#include "gateway/metrics.h"
+#include "gateway/stream/stream.h"
+
+struct evdns_base;
+struct upstream;
+
+struct upstream_env {		/* borrowed, for the life of the upstream */
+	struct loop *loop;
+	struct evdns_base *dns;
+	const struct config_limits *limits;
+	struct metrics *metrics;
+};
+
+/* ssl_ctx NULL for http. NULL when out of memory. */
+struct upstream *upstream_new(const struct upstream_env *env, const struct config_upstream *config,
+    SSL_CTX *ssl_ctx) NONNULL(1, 2) WUNRES;
+/* Closes every connection; exchanges still running end without a callback. */
+void upstream_free(struct upstream *u);
+const struct config_upstream *upstream_config(const struct upstream *u) RETURNS_NONNULL NONNULL(1) PURE;
+
+#endif
