@@ -13,6 +13,7 @@
 
 #include "gateway/http/head.h"
 #include "gateway/refuse.h"
+#include "policy/policy.h"
 
 /*
  * What is asked. ROUTE(symbol, audit action, policy action)
@@ -85,7 +86,9 @@ enum refuse route_resolve(enum http_method method, struct span target, const str
 struct span route_target(const struct route *r, struct span repository, struct arena *a) NONNULL(1, 3) WUNRES;
 
 const char *route_audit_name(enum route_op op) RETURNS_NONNULL PURE;	/* "manifest.put"; "none" */
-const char *route_policy_action(enum route_op op) RETURNS_NONNULL PURE;	/* "PushManifest"; "" for none */
+
+/* the same as the enum of policy.h; ACTION_NONE for none */
+enum policy_action route_action(enum route_op op) PURE;
 
 /* Grammar pieces other modules need (OCI distribution-spec main, spec.md). */
 bool repository_valid(struct span s) PURE;	/* <= 255 bytes, no component named manifests, blobs, tags, referrers, uploads */

@@ -228,7 +228,8 @@ read_body(struct exchange *x, struct span in)
 {
 	size_t taken = 0;
 
-	while (x->link != NULL && !x->paused) {
+	/* an end that needs no more bytes is told even while paused: nothing would wake us for it */
+	while (x->link != NULL && (!x->paused || http_body_done(&x->body))) {
 		struct span payload;
 		size_t used;
 		enum http_body_state state = http_body_read(&x->body, span_skip(in, taken), &used, &payload);

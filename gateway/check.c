@@ -1,0 +1,148 @@
+/*
+ * check.c - the steps before anybody is known: what any request must keep to, and what it asks for.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/request.h"
+
+static bool
+host_served(const struct config *c, struct span host)
+{
+	if (span_eq_nocase(host, span_of(c->external_host)))
+		return true;
+	for (size_t i = 0; i < c->n_host_names; i++)
+		if (span_eq_nocase(host, span_of(c->host_names[i])))
+			return true;
+	return false;
+}
+
+enum next
+step_check(struct request *r)
+{
+	const struct http_head *h = &r->head;
+	struct span sni;
+
+	if (r->head_refused != REFUSE_NONE)
+		return request_refuse(r, r->head_refused);
+	if (!host_served(r->worker->config, h->host))
+		return request_refuse(r, REFUSE_MISDIRECTED);
+	sni = stream_sni(r->conn->stream);
+	if (sni.n > 0 && !span_eq_nocase(sni, h->host))
+		return request_refuse(r, REFUSE_MISDIRECTED);
+	switch (h->method) {
+	case HTTP_GET:
+	case HTTP_HEAD:
+	case HTTP_DELETE:
+	case HTTP_METHOD_NONE:
+		if (!r->body_done)
+			return request_refuse(r, REFUSE_BODY_NOT_EXPECTED);
+		return NEXT;
+	case HTTP_POST:
+	case HTTP_PUT:
+	case HTTP_PATCH:
+		return NEXT;
+	}
+	return request_refuse(r, REFUSE_INTERNAL);
+}
+
+static bool
+digits(struct span *s)
+{
+	size_t n = 0;
+
+	while (n < s->n && n < 19 && s->p[n] >= '0' && s->p[n] <= '9')
+		n++;
+	*s = span_skip(*s, n);
+	return n > 0;
+}
+
+static bool
+take_byte(struct span *s, char c)
+{
+	if (s->n == 0 || s->p[0] != c)
+		return false;
+	*s = span_skip(*s, 1);
+	return true;
+}
+
+/* One range of bytes (RFC 9110 section 14.1.2): several are a way to make upstream work for nothing. */
+static bool
+one_range(struct span s)
+{
+	bool from, to;
+
+	if (!span_starts(s, SPAN("bytes=")))
+		return false;
+	s = span_skip(s, 6);
+	from = digits(&s);
+	if (!take_byte(&s, '-'))
+		return false;
+	to = digits(&s);
+	return s.n == 0 && (from || to);
+}
+
+/* "0-1023" (OCI distribution-spec: no unit, no total). */
+static bool
+chunk_range(struct span s)
+{
+	return digits(&s) && take_byte(&s, '-') && digits(&s) && s.n == 0;
+}
+
+static enum refuse
+check_fields(const struct request *r)
+{
+	const struct span *field = r->head.field;
+	bool upload = r->route.reference_type == REFERENCE_LEASE || r->route.op == ROUTE_UPLOAD_START ||
+	    r->route.op == ROUTE_BLOB_MOUNT;
+
+	if (field[HTTP_FIELD_RANGE].p != NULL && !one_range(field[HTTP_FIELD_RANGE]))
+		return REFUSE_BAD_RANGE;
+	if (field[HTTP_FIELD_CONTENT_ENCODING].p != NULL)
+		return REFUSE_BAD_CONTENT_TYPE;
+	/* distribution reads mount and from out of a form body */
+	if (upload && field[HTTP_FIELD_CONTENT_TYPE].p != NULL &&
+	    !span_eq_nocase(field[HTTP_FIELD_CONTENT_TYPE], SPAN("application/octet-stream")))
+		return REFUSE_BAD_CONTENT_TYPE;
+	if (upload && field[HTTP_FIELD_CONTENT_RANGE].p != NULL &&
+	    !chunk_range(field[HTTP_FIELD_CONTENT_RANGE]))
+		return REFUSE_BAD_RANGE;
+	if ((r->route.op == ROUTE_MANIFEST_PUT || r->route.op == ROUTE_UPLOAD_CHUNK) &&
+	    r->head.framing == HTTP_FRAMING_NONE)
+		return REFUSE_LENGTH_REQUIRED;
+	if (r->route.op == ROUTE_MANIFEST_PUT && r->head.framing == HTTP_FRAMING_LENGTH &&
+	    r->head.length > r->worker->config->limits.manifest)
+		return REFUSE_MANIFEST_TOO_LARGE;
+	return REFUSE_NONE;
+}
+
+static const struct config_upstream *
+upstream_of(const struct request *r)
+{
+	const struct config *c = r->worker->config;
+
+	if (r->route.op == ROUTE_PING || r->route.op == ROUTE_CATALOG)
+		return &c->upstream[0];
+	return config_upstream_for(c, r->route.repository);
+}
+
+enum next
+step_route(struct request *r)
+{
+	const struct config *c = r->worker->config;
+	enum refuse why = route_resolve(r->head.method, r->head.target, &c->limits.route, r->arena, &r->route);
+
+	if (why != REFUSE_NONE)
+		return request_refuse(r, why);
+	why = check_fields(r);
+	if (why != REFUSE_NONE)
+		return request_refuse(r, why);
+	if (r->route.op == ROUTE_CATALOG && c->n_upstream > 1)
+		return request_refuse(r, REFUSE_NO_ROUTE);
+	r->upstream_config = upstream_of(r);
+	if (r->upstream_config == NULL)
+		return NEXT;	/* said after we know who asks */
+	if (r->route.reference_type == REFERENCE_TAG && r->route.reference.n > r->upstream_config->tag_max)
+		return request_refuse(r, REFUSE_BAD_TAG);
+	r->upstream = r->worker->upstreams[r->upstream_config - c->upstream];
+	return NEXT;
+}

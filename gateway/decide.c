@@ -1,0 +1,294 @@
+/*
+ * decide.c - who asks, and may they: Authorization to identity, facts to policy, verdict to refusal.
+ * Invariant: nothing has been sent upstream yet.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <openssl/crypto.h>
+
+#include "gateway/request.h"
+
+#define UPLOAD_GRACE 3600	/* seconds an upload may outlive its token (a manifest PUT never does) */
+
+enum next
+step_identify(struct request *r)
+{
+	const struct config *c = r->worker->config;
+	int64_t now = r->time_us / 1000000;
+	uint32_t minute = (uint32_t)(now / 60);
+	int64_t grace = r->route.reference_type == REFERENCE_LEASE ? UPLOAD_GRACE : 0;
+	enum refuse why;
+
+	if (r->head.field[HTTP_FIELD_AUTHORIZATION].p != NULL &&
+	    source_blocked(r->conn->source, minute, c->limits.auth_failures))
+		return request_refuse(r, REFUSE_TOO_MANY_FAILURES);
+	why = authn_identify(r->worker->authn, c->issuers, r->head.field[HTTP_FIELD_AUTHORIZATION], now, grace,
+	    c->limits.token_cache / 1000, &r->authn);
+	if (why != REFUSE_NONE) {
+		source_failed(r->conn->source, minute);
+		r->detail = span_of(r->authn.detail);
+		return request_refuse(r, why);
+	}
+	/* a 200 here would make docker never send credentials */
+	if (r->route.op == ROUTE_PING && r->authn.who->type == PRINCIPAL_ANONYMOUS && c->n_issuer > 0)
+		return request_refuse(r, REFUSE_NO_CREDENTIALS);
+	return NEXT;
+}
+
+static void
+present(struct request *r, enum policy_key key, struct span value)
+{
+	if (value.n > 0)
+		r->facts[key] = (struct fact){ .state = FACT_PRESENT, .value = value };
+}
+
+static bool
+gather_facts(struct request *r)
+{
+	struct stream *s = r->conn->stream;
+
+	r->facts = arena_zalloc(r->arena, KEY_MAX, sizeof *r->facts);
+	if (r->facts == NULL)
+		return false;
+	present(r, KEY_NET_SOURCE_IP, span_of(r->conn->ip));
+	present(r, KEY_NET_PEER_IP, span_of(r->conn->ip));
+	present(r, KEY_NET_TLS_VERSION, stream_tls_version(s));
+	present(r, KEY_NET_SNI, stream_sni(s));
+	present(r, KEY_CLIENT_USER_AGENT, r->head.field[HTTP_FIELD_USER_AGENT]);
+	present(r, KEY_REGISTRY_UPSTREAM, span_of(r->upstream_config->alias));
+	present(r, KEY_REGISTRY_REPOSITORY, r->route.repository);
+	present(r, KEY_REGISTRY_MOUNT_FROM, r->route.from);
+	if (r->route.reference_type == REFERENCE_TAG) {
+		present(r, KEY_REGISTRY_TAG, r->route.reference);
+		present(r, KEY_REGISTRY_REFERENCE_TYPE, SPAN("tag"));
+	} else if (r->route.reference_type == REFERENCE_DIGEST) {
+		present(r, KEY_REGISTRY_DIGEST, r->route.reference);
+		present(r, KEY_REGISTRY_REFERENCE_TYPE, SPAN("digest"));
+	}
+	/* the digest of a pushed manifest is known once it is read */
+	if (r->route.op == ROUTE_MANIFEST_PUT && r->route.reference_type == REFERENCE_TAG)
+		r->facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
+	return true;
+}
+
+enum verdict
+decide(struct request *r, enum policy_action action, struct span repository, struct decision *out)
+{
+	struct policy_request q = {
+		.action = action,
+		.upstream = span_of(r->upstream_config->alias),
+		.repository = repository,
+		.who = r->authn.who,
+	};
+
+	memcpy(q.facts, r->facts, sizeof q.facts);
+	if (!span_eq(repository, r->route.repository))
+		q.facts[KEY_REGISTRY_REPOSITORY] = (struct fact){ FACT_PRESENT, repository, NULL, 0 };
+	policy_decide(r->policy, &q, out);
+	return out->verdict;
+}
+
+/* Both rights: the blob is read there and written here (and both names must be of one upstream). */
+static bool
+may_mount(struct request *r)
+{
+	struct decision d;
+
+	return config_upstream_for(r->worker->config, r->route.from) == r->upstream_config &&
+	    decide(r, ACTION_MountBlob, r->route.repository, &d) == VERDICT_ALLOW &&
+	    decide(r, ACTION_PullBlob, r->route.from, &d) == VERDICT_ALLOW;
+}
+
+static enum verdict
+decide_op(struct request *r)
+{
+	struct span repository = r->route.repository;
+	enum policy_action action;
+	struct decision other;
+
+	if (r->route.op == ROUTE_BLOB_MOUNT && !may_mount(r)) {
+		/* clients try this unasked: without the right it is a plain upload, never a refusal */
+		r->route.op = ROUTE_UPLOAD_START;
+		r->route.mount = r->route.from = SPAN_NONE;
+	}
+	if (r->route.op == ROUTE_BLOB_MOUNT)
+		return decide(r, ACTION_PushBlob, repository, &r->decision);
+	action = route_action(r->route.op);
+	if (decide(r, action, repository, &r->decision) == VERDICT_ALLOW || r->head.method != HTTP_HEAD)
+		return r->decision.verdict;
+	/* a pusher asks what is there already */
+	if (r->decision.verdict == VERDICT_EXPLICIT_DENY)
+		return VERDICT_EXPLICIT_DENY;
+	action = action == ACTION_PullBlob ? ACTION_PushBlob : ACTION_PushManifest;
+	if (decide(r, action, repository, &other) == VERDICT_ALLOW)
+		r->decision = other;
+	return r->decision.verdict;
+}
+
+/* The refusal for a verdict that is not ALLOW. */
+static enum refuse
+refusal_for(struct request *r)
+{
+	const struct identity *who = r->authn.who;
+
+	if (who->type == PRINCIPAL_ANONYMOUS && r->worker->config->n_issuer > 0)
+		return REFUSE_NO_CREDENTIALS;
+	if (r->decision.message.n > 0) {
+		struct span text = arena_dup(r->arena, r->decision.message);
+
+		r->message = text.p;
+	}
+	if (r->decision.verdict == VERDICT_NEED || r->decision.unknown)
+		return REFUSE_FACT_UNKNOWN;
+	return r->decision.verdict == VERDICT_EXPLICIT_DENY ? REFUSE_DENIED_BY_POLICY : REFUSE_NOT_ALLOWED;
+}
+
+/* An upload is its holder's only, in its repository, at the upstream it was begun at. */
+static bool
+open_lease(struct request *r)
+{
+	unsigned char holder[LEASE_HOLDER];
+
+	if (!lease_open(r->worker->gateway->lease_keys, r->route.reference, r->route.repository,
+	    r->time_us / 1000000, r->arena, &r->lease))
+		return false;
+	lease_holder(r->authn.who->issuer, r->authn.who->subject, holder);
+	return CRYPTO_memcmp(holder, r->lease.holder, sizeof holder) == 0 &&
+	    span_eq(r->lease.upstream, span_of(r->upstream_config->alias)) &&
+	    span_eq(r->lease.origin, span_of(r->upstream_config->origin));
+}
+
+/* What the next issues will serve is refused safely until then. */
+static enum refuse
+not_served_yet(const struct request *r)
+{
+	switch (r->route.op) {
+	case ROUTE_BLOB_DELETE:
+	case ROUTE_MANIFEST_DELETE:
+	case ROUTE_TAG_DELETE:
+	case ROUTE_UPLOAD_CANCEL:
+		return REFUSE_DELETE_DISABLED;
+	case ROUTE_MANIFEST_PUT:
+		return r->route.n_tags > 0 ? REFUSE_TAG_QUERY : REFUSE_NONE;
+	case ROUTE_NONE:
+	case ROUTE_PING:
+	case ROUTE_BLOB_GET:
+	case ROUTE_MANIFEST_GET:
+	case ROUTE_TAGS_LIST:
+	case ROUTE_UPLOAD_START:
+	case ROUTE_BLOB_MOUNT:
+	case ROUTE_UPLOAD_STATUS:
+	case ROUTE_UPLOAD_CHUNK:
+	case ROUTE_UPLOAD_FINISH:
+	case ROUTE_REFERRERS:
+	case ROUTE_CATALOG:
+	case ROUTE_MAX:
+		return REFUSE_NONE;
+	}
+	return REFUSE_INTERNAL;
+}
+
+enum next
+step_decide(struct request *r)
+{
+	enum verdict v;
+
+	if (r->upstream_config == NULL)
+		return request_refuse(r, r->authn.who->type == PRINCIPAL_ANONYMOUS &&
+		    r->worker->config->n_issuer > 0 ? REFUSE_NO_CREDENTIALS : REFUSE_NOT_SERVED);
+	r->policy = policy_ref(r->worker->config->policy);
+	if (!gather_facts(r))
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	v = decide_op(r);
+	/* every login may check itself, unless policy says no in so many words */
+	if (r->route.op == ROUTE_PING && v == VERDICT_DENY)
+		v = r->decision.verdict = VERDICT_ALLOW;
+	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
+		return not_served_yet(r) != REFUSE_NONE ? request_refuse(r, not_served_yet(r)) : NEXT;
+	if (v != VERDICT_ALLOW)
+		return request_refuse(r, refusal_for(r));
+	if (not_served_yet(r) != REFUSE_NONE)
+		return request_refuse(r, not_served_yet(r));
+	if (r->route.reference_type == REFERENCE_LEASE && !open_lease(r))
+		return request_refuse(r, REFUSE_UPLOAD_UNKNOWN);
+	if (request_is_write(r) && !spool_healthy(r->worker->gateway->spool))
+		return request_refuse(r, REFUSE_AUDIT_DOWN);
+	return NEXT;
+}
+
+/* ---- a manifest being pushed ---- */
+
+enum next
+step_body(struct request *r)
+{
+	if (r->route.op != ROUTE_MANIFEST_PUT || r->body_done)
+		return NEXT;
+	request_want_body(r, SINK_COLLECT);
+	return WAIT;
+}
+
+/* sha256-<64 hex>, with .sig, .att or .sbom behind it: tags that clients mean to change. */
+bool
+tag_is_append_only(struct span tag)
+{
+	if (tag.n < 71 || !span_starts(tag, SPAN("sha256-")))
+		return false;
+	for (size_t i = 7; i < 71; i++)
+		if (!((tag.p[i] >= '0' && tag.p[i] <= '9') || (tag.p[i] >= 'a' && tag.p[i] <= 'f')))
+			return false;
+	tag = span_skip(tag, 71);
+	return tag.n == 0 || span_eq(tag, SPAN(".sig")) || span_eq(tag, SPAN(".att")) ||
+	    span_eq(tag, SPAN(".sbom"));
+}
+
+static bool
+has_foreign_layer(const struct manifest *m)
+{
+	for (size_t i = 0; i < m->n_layers; i++)
+		if (m->layers[i].has_urls)
+			return true;
+	return false;
+}
+
+/* Policy again, now that the digest is known, and for what the content itself asks. */
+static enum refuse
+decide_content(struct request *r)
+{
+	bool by_tag = r->route.reference_type == REFERENCE_TAG;
+
+	present(r, KEY_REGISTRY_DIGEST, span_of(r->manifest.digest));
+	if (decide(r, ACTION_PushManifest, r->route.repository, &r->decision) != VERDICT_ALLOW)
+		return refusal_for(r);
+	if (r->manifest.has_subject || (by_tag && tag_is_append_only(r->route.reference))) {
+		struct decision d;
+
+		if (decide(r, ACTION_AppendReferrer, r->route.repository, &d) != VERDICT_ALLOW) {
+			r->decision = d;
+			return refusal_for(r);
+		}
+	}
+	return REFUSE_NONE;
+}
+
+enum next
+step_manifest(struct request *r)
+{
+	char err[256];
+	enum refuse why;
+
+	if (r->route.op != ROUTE_MANIFEST_PUT)
+		return NEXT;
+	if (!manifest_read((struct span){ r->bytes, r->n_bytes }, r->head.field[HTTP_FIELD_CONTENT_TYPE], r->arena,
+	    &r->manifest, err, sizeof err)) {
+		r->detail = arena_printf(r->arena, "%s", err);
+		r->message = r->detail.p;
+		return request_refuse(r, REFUSE_MANIFEST_INVALID);
+	}
+	if (r->route.reference_type == REFERENCE_DIGEST &&
+	    !span_eq(r->route.reference, span_of(r->manifest.digest)))
+		return request_refuse(r, REFUSE_DIGEST_MISMATCH);
+	why = decide_content(r);
+	if (why == REFUSE_NONE && has_foreign_layer(&r->manifest))
+		why = REFUSE_FOREIGN_LAYER;
+	return why == REFUSE_NONE ? NEXT : request_refuse(r, why);
+}

@@ -1,0 +1,212 @@
+/*
+ * authn.c - Authorization to identity, with a cache of tokens already checked.
+ * Invariant: a slot with who == NULL and until > 0 is a refusal.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/identity/authn.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#define SLOTS		4096u	/* a power of two */
+#define REFUSED_FOR	5	/* seconds a refusal is remembered */
+#define BASIC_MAX	(TOKEN_MAX + 1024u)
+
+struct slot {
+	unsigned char key[32];
+	const struct identity *who;
+	enum token_outcome outcome;
+	uint32_t generation;
+	int64_t until;		/* seconds since the epoch; 0: empty */
+};
+
+struct authn {
+	struct metrics *metrics;
+	EVP_MD *sha256;
+	EVP_MD_CTX *ctx;
+	struct slot slots[SLOTS];
+	char password[BASIC_MAX];	/* decoded Basic credentials of the request at hand */
+};
+
+struct authn *
+authn_new(struct metrics *m)
+{
+	struct authn *a = calloc(1, sizeof *a);
+
+	if (a == NULL)
+		return NULL;
+	a->metrics = m;
+	a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	a->ctx = EVP_MD_CTX_new();
+	if (a->sha256 == NULL || a->ctx == NULL) {
+		authn_free(a);
+		return NULL;
+	}
+	return a;
+}
+
+static void
+slot_clear(struct slot *s)
+{
+	identity_unref(s->who);
+	*s = (struct slot){ 0 };
+}
+
+void
+authn_free(struct authn *a)
+{
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < SLOTS; i++)
+		slot_clear(&a->slots[i]);
+	EVP_MD_CTX_free(a->ctx);
+	EVP_MD_free(a->sha256);
+	free(a);
+}
+
+/* Two choices a key: a hot token is not thrown out by one cold one. */
+static struct slot *
+slot_for(struct authn *a, const unsigned char key[static 32], bool *hit)
+{
+	size_t i = ((size_t)key[0] << 8 | key[1]) % SLOTS, j = ((size_t)key[2] << 8 | key[3]) % SLOTS;
+
+	*hit = true;
+	if (a->slots[i].until != 0 && memcmp(a->slots[i].key, key, 32) == 0)
+		return &a->slots[i];
+	if (a->slots[j].until != 0 && memcmp(a->slots[j].key, key, 32) == 0)
+		return &a->slots[j];
+	*hit = false;
+	return a->slots[i].until <= a->slots[j].until ? &a->slots[i] : &a->slots[j];
+}
+
+static void
+remember(struct slot *s, const unsigned char key[static 32], const struct identity *who,
+    enum token_outcome outcome, uint32_t generation, int64_t until)
+{
+	slot_clear(s);
+	memcpy(s->key, key, 32);
+	s->who = who == NULL ? NULL : identity_ref(who);
+	s->outcome = outcome;
+	s->generation = generation;
+	s->until = until;
+}
+
+static enum refuse
+verify(struct authn *a, const struct issuer_table *issuers, struct span token, int64_t now, int64_t grace,
+    int64_t cache_s, struct authn_result *out)
+{
+	unsigned char key[32];
+	const struct identity *who = NULL;
+	uint32_t generation = issuer_table_generation(issuers);
+	enum token_outcome outcome;
+	struct slot *s;
+	bool hit;
+
+	if (token.n > TOKEN_MAX) {
+		out->detail = token_outcome_symbol(TOKEN_TOO_LONG);
+		return REFUSE_BAD_TOKEN;
+	}
+	if (EVP_DigestInit_ex2(a->ctx, a->sha256, NULL) != 1 ||
+	    EVP_DigestUpdate(a->ctx, token.p, token.n) != 1 || EVP_DigestFinal_ex(a->ctx, key, NULL) != 1)
+		return REFUSE_INTERNAL;
+	s = slot_for(a, key, &hit);
+	if (hit && s->generation == generation && now < s->until && (s->who != NULL || grace == 0)) {
+		metric_add(a->metrics, METRIC_TOKEN_HITS, 1);
+		out->detail = s->who == NULL ? token_outcome_symbol(s->outcome) : NULL;
+		out->who = s->who == NULL ? NULL : identity_ref(s->who);
+		return s->who == NULL ? REFUSE_BAD_TOKEN : REFUSE_NONE;
+	}
+	outcome = token_verify(issuers, token, now, grace, &who);
+	metric_add(a->metrics, outcome == TOKEN_OK ? METRIC_TOKEN_VERIFIED : METRIC_TOKEN_REFUSED, 1);
+	if (outcome != TOKEN_OK) {
+		if (grace == 0 && outcome != TOKEN_NO_MEMORY)
+			remember(s, key, NULL, outcome, generation, now + REFUSED_FOR);
+		out->detail = token_outcome_symbol(outcome);
+		return outcome == TOKEN_NO_MEMORY ? REFUSE_NO_MEMORY : REFUSE_BAD_TOKEN;
+	}
+	if (who->expires_at > now)
+		remember(s, key, who, outcome, generation,
+		    who->expires_at < now + cache_s ? who->expires_at : now + cache_s);
+	out->who = who;
+	return REFUSE_NONE;
+}
+
+static int
+base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* RFC 4648 section 4, canonical or nothing. Returns the length, or -1. */
+static ssize_t
+base64_decode(struct span in, char *out, size_t size)
+{
+	size_t n = 0;
+	uint32_t bits = 0;
+	unsigned have = 0;
+
+	if (in.n % 4 != 0)
+		return -1;
+	while (in.n > 0 && in.p[in.n - 1] == '=' && in.n % 4 != 2)
+		in.n--;
+	for (size_t i = 0; i < in.n; i++) {
+		int v = base64_value(in.p[i]);
+
+		if (v < 0 || n == size)
+			return -1;
+		bits = (bits << 6 | (uint32_t)v) & 0xffffff;
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			out[n++] = (char)(bits >> have & 0xff);
+		}
+	}
+	return (bits & ((1u << have) - 1)) != 0 || have >= 6 ? -1 : (ssize_t)n;
+}
+
+/* "Basic base64(anything:JWT)": the user name is the client's business and believed by nobody. */
+static struct span
+basic_password(struct authn *a, struct span encoded)
+{
+	ssize_t n = base64_decode(encoded, a->password, sizeof a->password);
+	const char *colon = n <= 0 ? NULL : memchr(a->password, ':', (size_t)n);
+
+	if (colon == NULL)
+		return SPAN_NONE;
+	return (struct span){ colon + 1, (size_t)(a->password + n - (colon + 1)) };
+}
+
+enum refuse
+authn_identify(struct authn *a, const struct issuer_table *issuers, struct span field, int64_t now, int64_t grace,
+    int64_t cache_s, struct authn_result *out)
+{
+	*out = (struct authn_result){ NULL, "anonymous", NULL };
+	if (field.p == NULL) {
+		out->who = identity_anonymous();
+		return REFUSE_NONE;
+	}
+	if (field.n > 7 && span_eq_nocase((struct span){ field.p, 7 }, SPAN("bearer "))) {
+		out->method = "bearer";
+		return verify(a, issuers, span_skip(field, 7), now, grace, cache_s, out);
+	}
+	if (field.n > 6 && span_eq_nocase((struct span){ field.p, 6 }, SPAN("basic "))) {
+		struct span password = basic_password(a, span_skip(field, 6));
+		enum refuse r;
+
+		out->method = "basic";
+		if (password.n == 0)
+			return REFUSE_BAD_CREDENTIALS;
+		r = verify(a, issuers, password, now, grace, cache_s, out);
+		OPENSSL_cleanse(a->password, sizeof a->password);
+		return r;
+	}
+	return REFUSE_BAD_CREDENTIALS;
+}

@@ -1,0 +1,35 @@
+/*
+ * authn.h - the Authorization field to an identity: Bearer JWT, or Basic with a JWT as the password.
+ *
+ * One per worker. Verified tokens are remembered by the SHA-256 of the token, for at most the configured time and
+ * never past exp; refused ones for a few seconds, so that a flood of one bad token costs no signature checks.
+ * Nothing about an identity is kept with the connection: every request authenticates itself.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_AUTHN_H
+#define TW_AUTHN_H
+
+#include "gateway/metrics.h"
+#include "policy/issuer.h"
+
+struct authn;
+
+struct authn_result {
+	const struct identity *who;	/* a reference the caller gives back; anonymous when nothing was sent */
+	const char *method;		/* "bearer", "basic", "anonymous" */
+	const char *detail;		/* for the audit event: why a token was refused; NULL */
+};
+
+struct authn *authn_new(struct metrics *m) NONNULL(1) WUNRES;
+void authn_free(struct authn *a);
+
+/*
+ * REFUSE_NONE: out->who is set. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN: it is not.
+ * field.p == NULL: no Authorization was sent. cache_s: seconds an entry may live. grace: see token_verify(); a
+ * token that only verifies thanks to it is not remembered.
+ */
+enum refuse authn_identify(struct authn *a, const struct issuer_table *issuers, struct span field, int64_t now,
+    int64_t grace, int64_t cache_s, struct authn_result *out) NONNULL(1, 2, 7) WUNRES;
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * request.h - one request on its walk along the table of steps in request.c.
+ *
+ * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> hold -> forward
+ * -> settle -> reply -> audit
+ *
+ * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
+ * writes a status of ours. `audit` runs on every path: exactly one event a request.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_REQUEST_H
+#define TW_REQUEST_H
+
+#include "gateway/audit/event.h"
+#include "gateway/conn.h"
+#include "gateway/http/body.h"
+#include "gateway/http/write.h"
+#include "gateway/registry/route.h"
+#include "gateway/tags/hold.h"
+#include "gateway/upstream/exchange.h"
+#include "policy/manifest.h"
+#include "policy/policy.h"
+
+#define REQUEST_STEPS(X) \
+	X(check)	/* what HTTP and this gateway allow of any request */ \
+	X(route)	/* method and target to an operation */ \
+	X(identify)	/* Authorization to an identity */ \
+	X(decide)	/* policy, on what the head tells */ \
+	X(body)		/* a manifest is read whole */ \
+	X(manifest)	/* hashed, parsed; policy again if it waited for that */ \
+	X(hold)		/* a PUT by tag: claim the tag */ \
+	X(forward)	/* to upstream, and its answer */ \
+	X(settle)	/* a write: confirm the claim, make the event durable */ \
+	X(reply)	/* answer what was kept back */
+
+enum request_step {
+#define X(name) STEP_##name,
+	REQUEST_STEPS(X)
+#undef X
+	STEP_done
+};
+
+enum next { STOP = 0, NEXT, WAIT };	/* over (answered or refused); go on; request_continue() comes later */
+
+enum body_sink {
+	SINK_HELD = 0,		/* not wanted yet: the client's stream is paused */
+	SINK_COLLECT,		/* a manifest */
+	SINK_FORWARD,		/* straight to upstream */
+	SINK_DISCARD,		/* the answer does not depend on it any more */
+};
+
+/* Upstream's answer, when it is kept until the write is settled. */
+struct answer {
+	const struct http_head *head;
+	char *body;		/* in the arena, at most ANSWER_MAX */
+	size_t n;
+	bool cut;		/* the body was longer: it is not relayed */
+};
+#define ANSWER_MAX 65536u
+
+struct request {
+	struct conn *conn;
+	struct worker *worker;
+	struct arena *arena;
+	char id[EVENT_ID_LEN + 1];
+	int64_t time_us;		/* wall clock at the head */
+	int64_t began_ms, ended_ms;	/* monotonic */
+	enum request_step step;
+	bool running;			/* the driver is on the stack */
+	enum { WOKEN_NOT = 0, WOKEN_STOP, WOKEN_CONTINUE } woken;	/* while it was */
+	struct loop_task task;		/* frees it at the end of a turn */
+
+	struct http_head head;
+	enum refuse head_refused;	/* the reader said no */
+	struct route route;
+	const struct config_upstream *upstream_config;	/* NULL: none serves it */
+	struct upstream *upstream;
+	struct policy *policy;		/* one snapshot from decide to audit */
+	struct authn_result authn;	/* .who is NULL until identified */
+	struct decision decision;
+	struct fact *facts;		/* KEY_MAX of them, for asking again */
+	struct lease lease;		/* route.reference is a lease */
+
+	/* the client's body */
+	struct http_body body;
+	enum body_sink sink;
+	bool body_done, body_broken, continued;	/* 100 Continue was sent */
+	bool answer_after_body;		/* refused, but the body is read first */
+	int64_t waiting_since, waited;	/* ms spent waiting for the body */
+	char *bytes;			/* a manifest being read: heap, at most limits.manifest */
+	size_t n_bytes, size_bytes;
+	uint64_t discarded;
+	struct manifest manifest;
+
+	/* upstream */
+	struct hold *hold;
+	struct exchange *probe;		/* the hold's GET */
+	struct exchange *exchange;
+	struct answer answer;
+	bool kept_back;			/* the answer waits for settle */
+	struct spool_wait *wait;	/* the event on its way to the disk; outlives us if need be */
+
+	/* our answer */
+	enum refuse refused;
+	struct span detail;		/* for the audit event and the log */
+	const char *message;		/* for the client; NULL: the refusal's text */
+	const char *old_digest;
+	unsigned status;		/* sent; 0: nothing yet */
+	unsigned upstream_status;
+	bool chunked, until_close;	/* how our body is framed */
+	bool keep_alive;		/* as the answer said */
+	bool client_gone, reply_ended, audited, failed, finished;
+	uint64_t bytes_in, bytes_out;
+};
+
+/* A head was read into `a` (or refused: then `why`, and head holds what is known). Runs the steps. */
+void request_begin(struct conn *c, struct arena *a, const struct http_head *head, enum refuse why)
+    NONNULL(1, 2, 3);
+/* The client's bytes after the head. Returns what was taken. */
+size_t request_body(struct request *r, struct span in) NONNULL(1);
+/* The client's stream drained, or is gone, or timed out. */
+void request_drained(struct request *r) NONNULL(1);
+void request_client_gone(struct request *r, enum refuse why) NONNULL(1);
+
+/* ---- for the steps ---- */
+/* The awaited thing happened: the next step. */
+void request_continue(struct request *r) NONNULL(1);
+/* The walk ends here: answer with the row of `why`. */
+enum next request_refuse(struct request *r, enum refuse why) NONNULL(1);
+/* The same from outside of a step. */
+void request_fail(struct request *r, enum refuse why) NONNULL(1);
+/* Our answer is complete; the request ends when the client's body is dealt with. */
+void request_replied(struct request *r) NONNULL(1);
+/* Let the client's body flow to a sink; sends 100 Continue when it waits for that. */
+void request_want_body(struct request *r, enum body_sink sink) NONNULL(1);
+/* May our answer leave the connection open? */
+bool request_keeps_alive(const struct request *r) NONNULL(1);
+/* An operation whose 2xx changes what can be pulled. */
+bool request_is_write(const struct request *r) NONNULL(1) PURE;
+
+enum next step_check(struct request *r);
+enum next step_route(struct request *r);
+enum next step_identify(struct request *r);
+enum next step_decide(struct request *r);
+enum next step_body(struct request *r);
+enum next step_manifest(struct request *r);
+enum next step_hold(struct request *r);
+enum next step_forward(struct request *r);
+enum next step_settle(struct request *r);
+enum next step_reply(struct request *r);
+
+/* decide.c */
+enum verdict decide(struct request *r, enum policy_action action, struct span repository, struct decision *out);
+/* A tag that clients mean to change: the referrers fallback and cosign's. */
+bool tag_is_append_only(struct span tag) PURE;
+/* record.c: one event; wait may be NULL. False: the spool did not take it. */
+bool record_request(struct request *r, struct spool_wait *wait);
+void record_state(struct request *r, const char *event, const char *digest, const char *old_digest);
+/* answer.c */
+void answer_refusal(struct request *r, enum refuse why);
+/* Write upstream's head as ours. With body: n bytes follow at once (kept back), else the body streams. */
+enum refuse answer_relay(struct request *r, const struct http_head *h, const struct span *body);
+/* forward.c: begin an exchange for r; NULL after a refusal was noted in *why. */
+struct exchange *forward_send(struct request *r, enum http_method method, struct span target, struct span accept,
+    struct span body, const struct exchange_ops *ops, enum refuse *why);
+
+#endif

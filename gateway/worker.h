@@ -1,0 +1,79 @@
+/*
+ * worker.h - one thread: its event loop, listeners, client connections and upstream pools.
+ *
+ * Workers share nothing but what struct gateway holds, which is immutable or has a door of its own (ledger, spool).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_WORKER_H
+#define TW_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "gateway/audit/spool.h"
+#include "gateway/config.h"
+#include "gateway/identity/authn.h"
+#include "gateway/mailbox.h"
+#include "gateway/metrics.h"
+#include "gateway/registry/lease.h"
+#include "gateway/stream/stream.h"
+#include "gateway/tags/ledger.h"
+#include "gateway/upstream/upstream.h"
+
+struct gateway {		/* what all workers see */
+	const struct config *config;
+	SSL_CTX **listen_tls;		/* one a listener */
+	SSL_CTX **upstream_tls;		/* one an upstream; NULL for http */
+	struct lease_keys *lease_keys;
+	struct ledger *ledger;
+	struct spool *spool;
+	_Atomic unsigned connections;	/* open client connections of all workers */
+};
+
+struct conn;
+
+#define WORKER_ARENAS	64u
+#define REQUEST_MEMORY	(1u << 20)	/* bound of one request's arena; manifests have their own */
+
+struct worker {
+	struct gateway *gateway;
+	const struct config *config;
+	unsigned number;
+	pthread_t thread;
+	struct loop *loop;
+	struct evdns_base *dns;
+	struct mailbox *mailbox;
+	struct metrics metrics;
+	struct authn *authn;
+	struct upstream **upstreams;	/* as config->upstream */
+	struct event **listeners;
+	int *listen_fds;
+	struct conn *conns;		/* all open client connections */
+	size_t n_conns;
+	bool draining;
+	struct event *drain_timer;
+	struct mail drain_mail;
+	unsigned char random[256];	/* a stock of random bytes */
+	size_t random_left;
+	struct arena *arenas[WORKER_ARENAS];	/* to be used again */
+	size_t n_arenas;
+};
+
+/* Sockets are opened here, on the caller's thread, so that an address in use is known at once. NULL with a reason. */
+struct worker *worker_new(struct gateway *g, unsigned number, char *err, size_t err_size) NONNULL(1, 3) WUNRES;
+bool worker_start(struct worker *w) NONNULL(1) WUNRES;
+/* Any thread: stop accepting, end idle connections, let requests finish within limits.drain. */
+void worker_drain(struct worker *w) NONNULL(1);
+/* After the thread ended (joined here). */
+void worker_free(struct worker *w);
+
+/* n <= 64 random bytes from the worker's stock. */
+void worker_random(struct worker *w, unsigned char *out, size_t n) NONNULL(1, 2);
+/* An empty arena for a request, and back. NULL when out of memory. */
+struct arena *worker_arena(struct worker *w) NONNULL(1) WUNRES;
+void worker_arena_done(struct worker *w, struct arena *a) NONNULL(1, 2);
+/* A connection is gone: when draining, the last one ends the loop. */
+void worker_conn_gone(struct worker *w) NONNULL(1);
+
+#endif
