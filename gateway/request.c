@@ -176,9 +176,7 @@ finish(struct request *r)
 	r->finished = true;
 	exchange_cancel(r->exchange);
 	exchange_cancel(r->probe);
-	if (r->hold != NULL)
-		hold_abandon(r->hold);
-	r->hold = NULL;
+	claim_abandon(r);
 	r->ended_ms = loop_monotonic_ms(r->worker->loop);
 	if (!r->audited)
 		(void)record_request(r, NULL);

@@ -2,7 +2,7 @@
  * request.h - one request on its walk along the table of steps in request.c.
  *
  * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> hold -> forward
- * -> settle -> reply -> audit
+ * -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
  * writes a status of ours. `audit` runs on every path: exactly one event a request.
@@ -31,7 +31,8 @@
 	X(manifest)	/* hashed, parsed; policy again if it waited for that */ \
 	X(hold)		/* a PUT by tag: claim the tag */ \
 	X(forward)	/* to upstream, and its answer */ \
-	X(settle)	/* a write: confirm the claim, make the event durable */ \
+	X(settle)	/* a write: confirm the claim */ \
+	X(commit)	/* a write: its event is on disk before the client hears of it */ \
 	X(reply)	/* answer what was kept back */
 
 enum request_step {
@@ -99,13 +100,18 @@ struct request {
 	struct exchange *exchange;
 	struct answer answer;
 	bool kept_back;			/* the answer waits for settle */
-	struct spool_wait *wait;	/* the event on its way to the disk; outlives us if need be */
+	struct claim *claim;		/* what the hold knows of us */
+	struct spool_wait wait;		/* the event on its way to the disk */
+	enum refuse exchange_failed;	/* a write whose answer did not come */
+	bool exchange_sent;		/* ... after bytes of it may have been sent */
+	struct span redirect;		/* Location of a redirect that is passed on */
 
 	/* our answer */
 	enum refuse refused;
 	struct span detail;		/* for the audit event and the log */
 	const char *message;		/* for the client; NULL: the refusal's text */
-	const char *old_digest;
+	const char *old_digest;		/* of the tag, before this push */
+	struct span answer_digest;	/* Docker-Content-Digest upstream answered with */
 	unsigned status;		/* sent; 0: nothing yet */
 	unsigned upstream_status;
 	bool chunked, until_close;	/* how our body is framed */
@@ -148,6 +154,7 @@ enum next step_manifest(struct request *r);
 enum next step_hold(struct request *r);
 enum next step_forward(struct request *r);
 enum next step_settle(struct request *r);
+enum next step_commit(struct request *r);
 enum next step_reply(struct request *r);
 
 /* decide.c */
@@ -161,8 +168,10 @@ void record_state(struct request *r, const char *event, const char *digest, cons
 void answer_refusal(struct request *r, enum refuse why);
 /* Write upstream's head as ours. With body: n bytes follow at once (kept back), else the body streams. */
 enum refuse answer_relay(struct request *r, const struct http_head *h, const struct span *body);
-/* forward.c: begin an exchange for r; NULL after a refusal was noted in *why. */
-struct exchange *forward_send(struct request *r, enum http_method method, struct span target, struct span accept,
-    struct span body, const struct exchange_ops *ops, enum refuse *why);
+/* forward.c: GET what the request's tag names, with every manifest media type. NULL: *why. */
+struct exchange *forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
+    NONNULL(1, 2, 3) WUNRES;
+/* claim.c: the request is over, whatever became of its claim. */
+void claim_abandon(struct request *r) NONNULL(1);
 
 #endif

@@ -51,7 +51,7 @@ struct worker {
 	int *listen_fds;
 	struct conn *conns;		/* all open client connections */
 	size_t n_conns;
-	bool draining;
+	bool draining, started;
 	struct event *drain_timer;
 	struct mail drain_mail;
 	unsigned char random[256];	/* a stock of random bytes */
@@ -65,7 +65,9 @@ struct worker *worker_new(struct gateway *g, unsigned number, char *err, size_t 
 bool worker_start(struct worker *w) NONNULL(1) WUNRES;
 /* Any thread: stop accepting, end idle connections, let requests finish within limits.drain. */
 void worker_drain(struct worker *w) NONNULL(1);
-/* After the thread ended (joined here). */
+/* Wait for the thread to end; cut what is left (each cut request writes its event). */
+void worker_end(struct worker *w) NONNULL(1);
+/* After the ledger and the spool are closed: what they still had to say stays in the mailbox. */
 void worker_free(struct worker *w);
 
 /* n <= 64 random bytes from the worker's stock. */

@@ -9,8 +9,8 @@
 #include <sys/time.h>
 #include <time.h>
 
-static void
-run_tasks(struct loop *l)
+void
+loop_run_tasks(struct loop *l)
 {
 	/* tasks queued by tasks run in the same turn: a freed stream frees its request, and so on */
 	while (l->tasks != NULL) {
@@ -29,7 +29,7 @@ on_later(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	run_tasks(arg);
+	loop_run_tasks(arg);
 }
 
 struct loop *
@@ -67,7 +67,7 @@ loop_free(struct loop *l)
 	if (l == NULL)
 		return;
 	if (l->tasks_end != NULL)
-		run_tasks(l);
+		loop_run_tasks(l);
 	if (l->later != NULL)
 		event_free(l->later);
 	if (l->base != NULL)

@@ -40,6 +40,8 @@ struct loop *loop_new(void) WUNRES;
 void loop_free(struct loop *l);
 /* Run t->run at the end of this turn. Queueing a queued task is a no-op. */
 void loop_later(struct loop *l, struct loop_task *t) NONNULL(1, 2);
+/* Run what is queued now: only when the loop has stopped. */
+void loop_run_tasks(struct loop *l) NONNULL(1);
 /* Take a task off the list again. */
 void loop_cancel(struct loop *l, struct loop_task *t) NONNULL(1, 2);
 /* Clocks, read once a turn by libevent. */

@@ -53,6 +53,8 @@ struct hold_env {
 	void (*event)(void *ctx, struct hold *h, enum hold_event ev, enum refuse why);
 	/* A state event for the audit log: "tag.claimed", "tag.confirmed", "tag.found", "tag.released", "tag.settled", "tag.unresolved" ... */
 	void (*note)(void *ctx, const char *event, const char *digest, const char *old_digest);
+	/* The hold frees itself now and uses nothing of ctx any more: the last call, whatever happened. May be NULL. */
+	void (*gone)(void *ctx);
 };
 
 struct hold_request {

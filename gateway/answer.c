@@ -1,0 +1,301 @@
+/*
+ * answer.c - heads for the client: our refusals, and upstream's answers written anew.
+ * Invariant: no field of upstream's reaches a client unless it is in the list here; never a credential, cookie or
+ * challenge.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/log.h"
+#include "gateway/request.h"
+
+#define HEAD_MAX	16384u
+
+static const enum http_field_id relayed[] = {
+	HTTP_FIELD_CONTENT_TYPE, HTTP_FIELD_CONTENT_RANGE, HTTP_FIELD_DOCKER_CONTENT_DIGEST,
+	HTTP_FIELD_DOCKER_UPLOAD_UUID, HTTP_FIELD_DOCKER_API_VERSION, HTTP_FIELD_ETAG, HTTP_FIELD_RANGE,
+	HTTP_FIELD_ACCEPT_RANGES, HTTP_FIELD_CACHE_CONTROL, HTTP_FIELD_LAST_MODIFIED, HTTP_FIELD_RETRY_AFTER,
+	HTTP_FIELD_WARNING, HTTP_FIELD_OCI_SUBJECT, HTTP_FIELD_OCI_FILTERS_APPLIED,
+	HTTP_FIELD_OCI_CHUNK_MIN_LENGTH,
+};
+
+static void
+write_connection(struct request *r, struct http_writer *w)
+{
+	if (!r->keep_alive)
+		http_write_field_id(w, HTTP_FIELD_CONNECTION, SPAN("close"));
+	else if (r->head.minor == 0)
+		http_write_field_id(w, HTTP_FIELD_CONNECTION, SPAN("keep-alive"));
+}
+
+static void
+send_bytes(struct request *r, struct span bytes)
+{
+	stream_write(r->conn->stream, bytes);
+}
+
+/* {"errors":[{"code":...,"message":...,"detail":{"event":...,"reason":...,"sid":...}}]} */
+static char *
+refusal_body(const struct request *r, const struct refusal *row)
+{
+	bool anonymous = r->authn.who == NULL || r->authn.who->type == PRINCIPAL_ANONYMOUS;
+	json_t *detail = json_pack("{s:s, s:s}", "event", r->id, "reason", row->symbol);
+	json_t *body;
+	char *text;
+
+	/* which statement decided is for those who are known */
+	if (detail != NULL && !anonymous && r->decision.sid.n > 0)
+		json_object_set_new(detail, "sid", json_stringn(r->decision.sid.p, r->decision.sid.n));
+	body = json_pack("{s:[{s:s, s:s, s:o}]}", "errors", "code", row->code, "message",
+	    r->message != NULL ? r->message : row->text, "detail", detail);
+	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(body);
+	return text;
+}
+
+static void
+write_allow(struct request *r, struct http_writer *w)
+{
+	static const enum http_method methods[] = { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH,
+		HTTP_DELETE };
+	char allow[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+		struct span name = http_method_name(methods[i]);
+		struct route other;
+
+		if (route_resolve(methods[i], r->head.target, &r->worker->config->limits.route, r->arena, &other) !=
+		    REFUSE_METHOD && n + name.n + 2 < sizeof allow)
+			n += (size_t)snprintf(allow + n, sizeof allow - n, "%s%.*s", n > 0 ? ", " : "",
+			    SPAN_FMT(name));
+	}
+	http_write_field(w, SPAN("Allow"), (struct span){ allow, n });
+}
+
+void
+answer_refusal(struct request *r, enum refuse why)
+{
+	const struct refusal *row = refusal_of(why);
+	char *body = refusal_body(r, row);
+	char head[2048];
+	struct http_writer w;
+	struct span out;
+
+	http_writer_init(&w, head, sizeof head);
+	http_write_status_line(&w, row->status, span_of(r->message != NULL ? r->message : row->text));
+	http_write_field_id(&w, HTTP_FIELD_CONTENT_TYPE, SPAN("application/json"));
+	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, body == NULL ? 0 : strlen(body));
+	if (row->status == 401) {
+		struct span realm = arena_printf(r->arena, "Basic realm=\"%s\"",
+		    r->worker->config->external_host);
+
+		http_write_field(&w, SPAN("WWW-Authenticate"), realm);
+	}
+	if (row->status == 405)
+		write_allow(r, &w);
+	if (row->status == 429 || row->status == 503)
+		http_write_field_id(&w, HTTP_FIELD_RETRY_AFTER, SPAN("1"));
+	http_write_field_id(&w, HTTP_FIELD_DOCKER_API_VERSION, SPAN("registry/2.0"));
+	write_connection(r, &w);
+	out = http_write_end(&w);
+	r->status = row->status;
+	log_debug("req=%s msg=%s", r->id, row->text);
+	if (out.p != NULL)
+		send_bytes(r, out);
+	if (out.p != NULL && body != NULL && r->head.method != HTTP_HEAD) {
+		send_bytes(r, span_of(body));
+		r->bytes_out += strlen(body);
+	}
+	free(body);
+}
+
+/* ---- Location and Link ---- */
+
+/* The path and query of an absolute or absolute-path reference to the upstream itself; p == NULL otherwise. */
+static struct span
+at_upstream(const struct config_upstream *u, struct span url)
+{
+	struct span origin = span_of(u->origin);
+
+	if (url.n >= 2 && url.p[0] == '/' && url.p[1] == '/')
+		origin = span_skip(origin, u->tls ? 6 : 5);	/* network-path reference: our scheme */
+	else if (url.n >= 1 && url.p[0] == '/')
+		return url;
+	if (url.n <= origin.n || !span_eq_nocase((struct span){ url.p, origin.n }, origin))
+		return SPAN_NONE;
+	url = span_skip(url, origin.n);
+	return url.p[0] == '/' ? url : SPAN_NONE;
+}
+
+/* Goes into a request line later: visible ASCII only. */
+static bool
+is_target(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '#' || s.p[i] == '"' || s.p[i] == '\\')
+			return false;
+	return s.n > 0;
+}
+
+/* Upstream's upload URL sealed into a lease of ours. */
+static struct span
+sealed_location(struct request *r, struct span location)
+{
+	const struct config_upstream *u = r->upstream_config;
+	struct span target = at_upstream(u, location), text;
+	unsigned char nonce[LEASE_NONCE];
+	struct lease l = {
+		.expires = r->time_us / 1000000 + 24 * 3600,
+		.upstream = span_of(u->alias),
+		.origin = span_of(u->origin),
+	};
+
+	if (target.p == NULL || !is_target(target))
+		return SPAN_NONE;
+	l.url = arena_printf(r->arena, "%s%.*s", u->origin, SPAN_FMT(target));
+	lease_holder(r->authn.who->issuer, r->authn.who->subject, l.holder);
+	worker_random(r->worker, nonce, sizeof nonce);
+	text = l.url.p == NULL ? SPAN_NONE : lease_seal(r->worker->gateway->lease_keys, &l, r->route.repository,
+	    nonce, r->arena);
+	if (text.p == NULL)
+		return SPAN_NONE;
+	return arena_printf(r->arena, "/v2/%.*s/blobs/uploads/%.*s", SPAN_FMT(r->route.repository),
+	    SPAN_FMT(text));
+}
+
+static bool
+names_upload(const struct request *r, unsigned status)
+{
+	return (r->route.reference_type == REFERENCE_LEASE && r->route.op != ROUTE_UPLOAD_FINISH) ||
+	    ((r->route.op == ROUTE_UPLOAD_START || r->route.op == ROUTE_BLOB_MOUNT) && status != 201);
+}
+
+/* Where the thing just made is, in our own words. */
+static struct span
+made_location(struct request *r)
+{
+	struct span repo = r->route.repository;
+	struct span digest = r->route.op == ROUTE_BLOB_MOUNT ? r->route.mount : r->route.digest;
+
+	if (r->route.op == ROUTE_MANIFEST_PUT)
+		return arena_printf(r->arena, "/v2/%.*s/manifests/%.*s", SPAN_FMT(repo),
+		    SPAN_FMT(r->route.reference));
+	return arena_printf(r->arena, "/v2/%.*s/blobs/%.*s", SPAN_FMT(repo), SPAN_FMT(digest));
+}
+
+static enum refuse
+write_location(struct request *r, struct http_writer *w, const struct http_head *h)
+{
+	struct span location = h->field[HTTP_FIELD_LOCATION];
+	struct span ours;
+
+	if (h->status >= 300 || (location.p == NULL && h->status != 201))
+		return REFUSE_NONE;
+	if (names_upload(r, h->status)) {
+		ours = sealed_location(r, location);
+		if (ours.p == NULL) {
+			log_warn("req=%s upstream=%s msg=upload Location is not at %s", r->id,
+			    r->upstream_config->alias, r->upstream_config->origin);
+			return REFUSE_UPSTREAM_LOCATION;
+		}
+	} else if (request_is_write(r)) {
+		ours = made_location(r);
+	} else {
+		return REFUSE_NONE;
+	}
+	http_write_field_id(w, HTTP_FIELD_LOCATION, ours);
+	return REFUSE_NONE;
+}
+
+/* The next page, read by our own grammar and written anew; anything else is not passed on. */
+static void
+write_link(struct request *r, struct http_writer *w, struct span link)
+{
+	const struct config_upstream *u = r->upstream_config;
+	const char *end = link.n < 2 || link.p[0] != '<' ? NULL : memchr(link.p, '>', link.n);
+	struct span target, prefix = span_of(u->path);
+	struct route next;
+
+	if (end == NULL)
+		return;
+	target = at_upstream(u, (struct span){ link.p + 1, (size_t)(end - link.p) - 1 });
+	if (target.p == NULL || !span_starts(target, prefix) ||
+	    route_resolve(HTTP_GET, span_skip(target, prefix.n), &r->worker->config->limits.route, r->arena,
+	    &next) != REFUSE_NONE || next.op != r->route.op || !span_eq(next.repository, r->route.repository)) {
+		log_warn("req=%s upstream=%s msg=Link not understood, dropped", r->id, u->alias);
+		return;
+	}
+	target = route_target(&next, next.repository, r->arena);
+	if (target.p != NULL)
+		http_write_field_id(w, HTTP_FIELD_LINK,
+		    arena_printf(r->arena, "<%.*s>; rel=\"next\"", SPAN_FMT(target)));
+}
+
+/* ---- relaying ---- */
+
+static void
+write_framing(struct request *r, struct http_writer *w, const struct http_head *h, const struct span *body)
+{
+	bool no_body = h->status == 204 || h->status == 304;
+
+	if (body != NULL) {
+		if (!no_body)
+			http_write_number(w, HTTP_FIELD_CONTENT_LENGTH, body->n);
+		return;
+	}
+	if (r->head.method == HTTP_HEAD || no_body) {
+		if (h->field[HTTP_FIELD_CONTENT_LENGTH].p != NULL && !no_body)
+			http_write_number(w, HTTP_FIELD_CONTENT_LENGTH, h->length);
+		return;
+	}
+	if (h->framing != HTTP_FRAMING_CHUNKED) {
+		http_write_number(w, HTTP_FIELD_CONTENT_LENGTH, h->length);
+	} else if (r->head.minor == 0) {
+		r->until_close = true;	/* HTTP/1.0 has no other way */
+		r->keep_alive = false;
+	} else {
+		r->chunked = true;
+		http_write_field_id(w, HTTP_FIELD_TRANSFER_ENCODING, SPAN("chunked"));
+	}
+}
+
+enum refuse
+answer_relay(struct request *r, const struct http_head *h, const struct span *body)
+{
+	char *buf = arena_alloc(r->arena, HEAD_MAX);
+	struct http_writer w;
+	struct span out;
+	enum refuse why;
+
+	if (buf == NULL)
+		return REFUSE_NO_MEMORY;
+	r->keep_alive = request_keeps_alive(r);
+	http_writer_init(&w, buf, HEAD_MAX);
+	http_write_status_line(&w, h->status, span_of(http_reason(h->status)));
+	write_framing(r, &w, h, body);
+	for (size_t i = 0; i < sizeof relayed / sizeof relayed[0]; i++)
+		if (h->field[relayed[i]].p != NULL)
+			http_write_field_id(&w, relayed[i], h->field[relayed[i]]);
+	if (r->redirect.p != NULL)
+		http_write_field_id(&w, HTTP_FIELD_LOCATION, r->redirect);
+	why = write_location(r, &w, h);
+	if (why != REFUSE_NONE)
+		return why;
+	if (h->field[HTTP_FIELD_LINK].p != NULL)
+		write_link(r, &w, h->field[HTTP_FIELD_LINK]);
+	write_connection(r, &w);
+	out = http_write_end(&w);
+	if (out.p == NULL)
+		return arena_failed(r->arena) ? REFUSE_NO_MEMORY : REFUSE_UPSTREAM_BAD;
+	r->status = h->status;
+	send_bytes(r, out);
+	if (body != NULL && r->head.method != HTTP_HEAD && h->status != 204 && h->status != 304) {
+		send_bytes(r, *body);
+		r->bytes_out += body->n;
+	}
+	return REFUSE_NONE;
+}

@@ -1,0 +1,338 @@
+/*
+ * claim.c - the steps around a write: the tag is claimed before, confirmed after, and the event is on disk before
+ * the client hears of success.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "gateway/log.h"
+#include "gateway/request.h"
+
+/* The environment of one hold: it may outlive the request, which then is NULL. */
+struct claim {
+	struct request *request;
+	struct worker *worker;
+	struct event *timer;
+	struct hold *hold;
+	/* the probe's answer */
+	char *bytes;
+	size_t n, size;
+	unsigned status;
+};
+
+static void
+claim_free(struct claim *c)
+{
+	if (c->timer != NULL)
+		event_free(c->timer);
+	free(c->bytes);
+	free(c);
+}
+
+/* ---- asking upstream what a tag names ---- */
+
+static void
+probe_head(void *ctx, const struct http_head *h)
+{
+	struct claim *c = ((struct request *)ctx)->claim;
+
+	c->status = h->status;
+	c->n = 0;
+}
+
+static void
+probe_body(void *ctx, struct span payload)
+{
+	struct claim *c = ((struct request *)ctx)->claim;
+	size_t limit = c->worker->config->limits.manifest;
+
+	if (c->status == 0)
+		return;
+	if (payload.n > limit - c->n) {
+		c->status = 0;	/* too long to be a manifest: unknown */
+		return;
+	}
+	if (c->size - c->n < payload.n) {
+		size_t want = (c->n + payload.n) * 2 < limit ? (c->n + payload.n) * 2 : limit;
+		char *more = realloc(c->bytes, want);
+
+		if (more == NULL) {
+			c->status = 0;
+			return;
+		}
+		c->bytes = more;
+		c->size = want;
+	}
+	memcpy(c->bytes + c->n, payload.p, payload.n);
+	c->n += payload.n;
+}
+
+/* Only a registry that says so in its own words has no such tag. */
+static bool
+says_absent(const struct claim *c)
+{
+	json_error_t e;
+	json_t *body = json_loadb(c->bytes == NULL ? "" : c->bytes, c->n, JSON_REJECT_DUPLICATES, &e);
+	const char *code = json_string_value(json_object_get(json_array_get(json_object_get(body, "errors"), 0),
+	    "code"));
+	bool absent = code != NULL &&
+	    (strcmp(code, "MANIFEST_UNKNOWN") == 0 || strcmp(code, "NAME_UNKNOWN") == 0);
+
+	json_decref(body);
+	return absent;
+}
+
+static void
+probe_end(void *ctx)
+{
+	struct request *r = ctx;
+	struct claim *c = r->claim;
+	char digest[LEDGER_DIGEST] = "";
+	enum probe_result found = PROBE_UNKNOWN;
+
+	r->probe = NULL;
+	if (c->status == 200 && c->n > 0) {
+		digest_sha256((struct span){ c->bytes, c->n }, digest);
+		found = PROBE_PRESENT;
+	} else if (c->status == 404 && says_absent(c)) {
+		found = PROBE_ABSENT;
+	}
+	hold_probed(c->hold, found, digest);
+}
+
+static void
+probe_fail(void *ctx, enum refuse why)
+{
+	struct request *r = ctx;
+	static const char none[LEDGER_DIGEST];
+
+	(void)why;
+	r->probe = NULL;
+	hold_probed(r->claim->hold, PROBE_UNKNOWN, none);
+}
+
+static const struct exchange_ops probe_ops = { .on_head = probe_head, .on_body = probe_body, .on_end = probe_end,
+	.on_fail = probe_fail };
+
+static void
+start_probe(void *ctx, struct hold *h)
+{
+	static const char none[LEDGER_DIGEST];
+	struct claim *c = ctx;
+	enum refuse why = REFUSE_INTERNAL;
+
+	c->status = 0;
+	c->n = 0;
+	if (c->request != NULL)
+		c->request->probe = forward_probe(c->request, &probe_ops, &why);
+	if (c->request == NULL || c->request->probe == NULL)
+		hold_probed(h, PROBE_UNKNOWN, none);
+}
+
+/* ---- the rest of the hold's environment ---- */
+
+static bool
+may_overwrite(void *ctx, struct hold *h)
+{
+	struct claim *c = ctx;
+	struct decision d;
+
+	(void)h;
+	return c->request != NULL &&
+	    decide(c->request, ACTION_OverwriteTag, c->request->route.repository, &d) == VERDICT_ALLOW;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct claim *c = arg;
+
+	(void)fd;
+	(void)what;
+	hold_timer(c->hold);
+}
+
+static void
+set_timer(void *ctx, struct hold *h, unsigned ms)
+{
+	struct claim *c = ctx;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	(void)h;
+	if (ms == 0)
+		event_del(c->timer);
+	else
+		event_add(c->timer, &tv);
+}
+
+static int64_t
+now_s(void *ctx)
+{
+	return loop_wall_s(((struct claim *)ctx)->worker->loop);
+}
+
+static void
+note(void *ctx, const char *event, const char *digest, const char *old_digest)
+{
+	struct claim *c = ctx;
+
+	if (c->request != NULL)
+		record_state(c->request, event, digest, old_digest);
+}
+
+static void
+on_event(void *ctx, struct hold *h, enum hold_event ev, enum refuse why)
+{
+	struct claim *c = ctx;
+	struct request *r = c->request;
+
+	if (ev != HOLD_GRANTED && r != NULL)
+		r->hold = NULL;	/* it frees itself */
+	if (r == NULL)
+		return;
+	r->old_digest = arena_printf(r->arena, "%s", hold_old_digest(h)).p;
+	if (ev == HOLD_REFUSED)
+		request_fail(r, why);
+	else if (ev == HOLD_DONE && r->exchange_failed != REFUSE_NONE)
+		request_fail(r, r->exchange_failed);
+	else
+		request_continue(r);
+}
+
+static void
+on_gone(void *ctx)
+{
+	claim_free(ctx);
+}
+
+enum next
+step_hold(struct request *r)
+{
+	struct claim *c;
+	struct hold_env env = {
+		.ledger = r->worker->gateway->ledger,
+		.mailbox = r->worker->mailbox,
+		.probe = start_probe,
+		.may_overwrite = may_overwrite,
+		.timer = set_timer,
+		.now = now_s,
+		.event = on_event,
+		.note = note,
+		.gone = on_gone,
+	};
+	struct hold_request rq = {
+		.repository = r->route.repository,
+		.tag = r->route.reference,
+		.source = span_of(r->conn->ip),
+		.event_id = span_of(r->id),
+		.settle = r->worker->config->settle,
+		.read_back = r->worker->config->read_back,
+		.append_only = tag_is_append_only(r->route.reference),
+	};
+
+	if (r->route.op != ROUTE_MANIFEST_PUT || r->route.reference_type != REFERENCE_TAG)
+		return NEXT;
+	rq.registry = arena_printf(r->arena, "%s%s", r->upstream_config->origin, r->upstream_config->path);
+	rq.who = arena_printf(r->arena, "%.*s/%.*s", SPAN_FMT(r->authn.who->issuer),
+	    SPAN_FMT(r->authn.who->subject));
+	memcpy(rq.digest, r->manifest.digest, sizeof rq.digest);
+	c = calloc(1, sizeof *c);
+	if (c == NULL || rq.registry.p == NULL || rq.who.p == NULL) {
+		free(c);
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	}
+	c->request = r;
+	c->worker = r->worker;
+	c->timer = event_new(r->worker->loop->base, -1, 0, on_timer, c);
+	env.ctx = c;
+	c->hold = c->timer == NULL ? NULL : hold_new(&env, &rq);
+	if (c->hold == NULL) {
+		claim_free(c);
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	}
+	r->claim = c;
+	r->hold = c->hold;
+	hold_start(c->hold);
+	return WAIT;
+}
+
+void
+claim_abandon(struct request *r)
+{
+	struct hold *h = r->hold;
+
+	if (r->claim != NULL && h != NULL)
+		r->claim->request = NULL;	/* the hold may live on until the ledger answered */
+	r->hold = NULL;
+	if (h != NULL)
+		hold_abandon(h);
+}
+
+/* ---- after upstream's answer ---- */
+
+static enum put_outcome
+outcome_of(const struct request *r)
+{
+	if (r->exchange_failed != REFUSE_NONE)
+		return r->exchange_sent ? PUT_UNSURE : PUT_NOT_SENT;
+	if (r->answer.head->status == 201)
+		return PUT_STORED;
+	return r->answer.head->status >= 400 && r->answer.head->status < 500 ? PUT_REFUSED : PUT_UNSURE;
+}
+
+enum next
+step_settle(struct request *r)
+{
+	if (r->hold != NULL) {
+		hold_finish(r->hold, outcome_of(r));
+		return WAIT;
+	}
+	return r->exchange_failed == REFUSE_NONE ? NEXT : request_refuse(r, r->exchange_failed);
+}
+
+/* ---- the event before the answer ---- */
+
+static void
+on_durable(struct mail *m)
+{
+	struct spool_wait *wait = (struct spool_wait *)(void *)((char *)m - offsetof(struct spool_wait, mail));
+	struct request *r = (struct request *)(void *)((char *)wait - offsetof(struct request, wait));
+
+	if (!wait->durable) {
+		r->audited = false;	/* the event that is written instead says what the client was told */
+		request_fail(r, REFUSE_AUDIT_DOWN);
+		return;
+	}
+	request_continue(r);
+}
+
+enum next
+step_commit(struct request *r)
+{
+	/* a 202 begins an upload: nothing can be pulled yet */
+	if (r->answer.head->status != 201)
+		return NEXT;
+	r->wait.mail.deliver = on_durable;
+	r->wait.reply_to = r->worker->mailbox;
+	r->audited = true;
+	if (record_request(r, &r->wait))
+		return WAIT;
+	r->audited = false;
+	return request_refuse(r, REFUSE_AUDIT_DOWN);
+}
+
+enum next
+step_reply(struct request *r)
+{
+	struct span body = { r->answer.body, r->answer.cut || r->answer.head->status < 300 ? 0 : r->answer.n };
+	enum refuse why = answer_relay(r, r->answer.head, &body);
+
+	if (why != REFUSE_NONE) {
+		r->audited = false;
+		return request_refuse(r, why);
+	}
+	request_replied(r);
+	return STOP;
+}

@@ -1,0 +1,381 @@
+/*
+ * forward.c - to upstream and back: the head written anew, bodies streamed both ways with back-pressure.
+ * Invariant: of the client's head only the fields listed here go upstream.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/request.h"
+
+#include "gateway/log.h"
+
+#define HEAD_MAX	16384u
+
+/* Accept may come in many fields; order does not matter to its meaning. */
+static struct span
+join_fields(struct request *r, enum http_field_id id)
+{
+	struct span first = r->head.field[id];
+	size_t n = 0, count = 0;
+	char *p;
+
+	for (size_t i = 0; i < r->head.n_fields; i++) {
+		if (r->head.fields[i].id == id) {
+			n += r->head.fields[i].value.n + 2;
+			count++;
+		}
+	}
+	if (count < 2)
+		return first;
+	p = arena_alloc(r->arena, n);
+	if (p == NULL)
+		return SPAN_NONE;
+	n = 0;
+	for (size_t i = 0; i < r->head.n_fields; i++) {
+		const struct http_field *f = &r->head.fields[i];
+
+		if (f->id != id || f->value.n == 0)
+			continue;
+		if (n > 0) {
+			memcpy(p + n, ", ", 2);
+			n += 2;
+		}
+		memcpy(p + n, f->value.p, f->value.n);
+		n += f->value.n;
+	}
+	return (struct span){ p, n };
+}
+
+static void
+pass_field(const struct request *r, struct http_writer *w, enum http_field_id id)
+{
+	if (r->head.field[id].p != NULL)
+		http_write_field_id(w, id, r->head.field[id]);
+}
+
+static void
+write_common(struct request *r, struct http_writer *w, enum http_method method, struct span target)
+{
+	const struct config_upstream *u = r->upstream_config;
+
+	http_write_request_line(w, method, target);
+	http_write_field_id(w, HTTP_FIELD_HOST, span_of(u->host_header));
+	if (u->authorization != NULL)
+		http_write_field_id(w, HTTP_FIELD_AUTHORIZATION, span_of(u->authorization));
+	http_write_field_id(w, HTTP_FIELD_X_FORWARDED_FOR, span_of(r->conn->ip));
+	http_write_field(w, SPAN("Accept-Encoding"), SPAN("identity"));
+	if (r->head.field[HTTP_FIELD_USER_AGENT].p != NULL)
+		pass_field(r, w, HTTP_FIELD_USER_AGENT);
+	else
+		http_write_field_id(w, HTTP_FIELD_USER_AGENT, SPAN("tidewaiter/" TW_VERSION));
+}
+
+static bool
+is_upload(const struct request *r)
+{
+	return r->route.reference_type == REFERENCE_LEASE || r->route.op == ROUTE_UPLOAD_START ||
+	    r->route.op == ROUTE_BLOB_MOUNT;
+}
+
+/* The rest of the client's head, and how its body is framed. */
+static void
+write_request_fields(struct request *r, struct http_writer *w)
+{
+	struct span accept = join_fields(r, HTTP_FIELD_ACCEPT);
+	bool takes_body = r->head.method == HTTP_POST || r->head.method == HTTP_PUT ||
+	    r->head.method == HTTP_PATCH;
+
+	if (accept.p != NULL)
+		http_write_field_id(w, HTTP_FIELD_ACCEPT, accept);
+	if (!takes_body) {
+		pass_field(r, w, HTTP_FIELD_RANGE);
+		pass_field(r, w, HTTP_FIELD_IF_NONE_MATCH);
+		return;
+	}
+	if (r->route.op == ROUTE_MANIFEST_PUT) {
+		http_write_field_id(w, HTTP_FIELD_CONTENT_TYPE, r->manifest.media_type);
+		http_write_number(w, HTTP_FIELD_CONTENT_LENGTH, r->n_bytes);
+		return;
+	}
+	if (is_upload(r)) {
+		http_write_field_id(w, HTTP_FIELD_CONTENT_TYPE, SPAN("application/octet-stream"));
+		pass_field(r, w, HTTP_FIELD_CONTENT_RANGE);
+	}
+	if (r->head.framing == HTTP_FRAMING_CHUNKED)
+		http_write_field_id(w, HTTP_FIELD_TRANSFER_ENCODING, SPAN("chunked"));
+	else
+		http_write_number(w, HTTP_FIELD_CONTENT_LENGTH, r->head.length);
+}
+
+/* What to ask upstream for. */
+static struct span
+upstream_target(struct request *r)
+{
+	const struct config_upstream *u = r->upstream_config;
+	struct span target;
+
+	if (r->route.reference_type == REFERENCE_LEASE) {
+		target = span_skip(r->lease.url, strlen(u->origin));
+		if (r->route.op != ROUTE_UPLOAD_FINISH)
+			return target;
+		return arena_printf(r->arena, "%.*s%cdigest=%.*s", SPAN_FMT(target),
+		    memchr(target.p, '?', target.n) != NULL ? '&' : '?', SPAN_FMT(r->route.digest));
+	}
+	target = route_target(&r->route, r->route.repository, r->arena);
+	if (target.p == NULL || u->path[0] == '\0')
+		return target;
+	return arena_printf(r->arena, "%s%.*s", u->path, SPAN_FMT(target));
+}
+
+/* ---- redirects ---- */
+
+static struct span
+host_of(struct span url)
+{
+	size_t i = 0;
+
+	if (!span_starts(url, SPAN("https://")))
+		return SPAN_NONE;
+	url = span_skip(url, 8);
+	while (i < url.n && url.p[i] != '/' && url.p[i] != ':' && url.p[i] != '?' && url.p[i] != '@' &&
+	    url.p[i] != '#')
+		i++;
+	/* user info would make the host look like another one */
+	return memchr(url.p, '@', url.n) != NULL && i < url.n && url.p[i] == '@' ? SPAN_NONE :
+	    (struct span){ url.p, i };
+}
+
+static bool
+redirect_allowed(const struct config_upstream *u, struct span url)
+{
+	struct span host = host_of(url);
+
+	if (u->redirects != REDIRECT_PASS || host.n == 0)
+		return false;
+	for (size_t i = 0; i < url.n; i++)
+		if (url.p[i] <= ' ' || url.p[i] > '~' || url.p[i] == '\\' || url.p[i] == '"')
+			return false;
+	for (size_t i = 0; i < u->n_redirect_hosts; i++) {
+		struct span want = span_of(u->redirect_hosts[i]);
+
+		if (span_starts(want, SPAN("*.")) && host.n > want.n - 1 &&
+		    span_eq_nocase(span_skip(host, host.n - (want.n - 1)), span_skip(want, 1)))
+			return true;
+		if (span_eq_nocase(host, want))
+			return true;
+	}
+	return false;
+}
+
+/* Blobs and manifests may be elsewhere; for anything else a redirect makes no sense. */
+static enum refuse
+check_redirect(struct request *r, const struct http_head *h)
+{
+	struct span location = h->field[HTTP_FIELD_LOCATION];
+
+	if (h->status < 300 || h->status == 304)
+		return REFUSE_NONE;
+	if ((r->route.op != ROUTE_BLOB_GET && r->route.op != ROUTE_MANIFEST_GET) || location.p == NULL ||
+	    !redirect_allowed(r->upstream_config, location))
+		return REFUSE_UPSTREAM_REDIRECT;
+	r->redirect = location;
+	return REFUSE_NONE;
+}
+
+/* ---- the answer ---- */
+
+/* The answer went wrong: say so if nothing was said yet, else cut the client off so that it knows. */
+static void
+answer_broken(struct request *r, enum refuse why)
+{
+	exchange_cancel(r->exchange);
+	r->exchange = NULL;
+	if (r->status == 0) {
+		if (r->kept_back || request_is_write(r)) {
+			r->exchange_failed = why;
+			request_continue(r);	/* the claim must hear of it */
+		} else {
+			request_fail(r, why);
+		}
+		return;
+	}
+	r->refused = why;
+	r->failed = true;
+	conn_abort(r->conn);
+}
+
+static void
+on_ready(void *ctx)
+{
+	struct request *r = ctx;
+
+	if (!r->body_done)
+		request_want_body(r, SINK_FORWARD);
+	else
+		exchange_finish(r->exchange);
+}
+
+static void
+on_head(void *ctx, const struct http_head *h)
+{
+	struct request *r = ctx;
+	enum refuse why = REFUSE_NONE;
+
+	r->upstream_status = h->status;
+	r->answer_digest = h->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
+	if (h->status == 401)
+		why = REFUSE_UPSTREAM_AUTH;
+	else if (h->status >= 300 && h->status < 400)
+		why = check_redirect(r, h);
+	if (why == REFUSE_NONE && request_is_write(r)) {
+		r->kept_back = true;
+		r->answer.head = h;
+		return;
+	}
+	if (why == REFUSE_NONE)
+		why = answer_relay(r, h, NULL);
+	if (why != REFUSE_NONE)
+		answer_broken(r, why);
+}
+
+static void
+keep_body(struct request *r, struct span payload)
+{
+	struct answer *a = &r->answer;
+
+	if (a->body == NULL)
+		a->body = arena_alloc(r->arena, ANSWER_MAX);
+	if (a->body == NULL || payload.n > ANSWER_MAX - a->n) {
+		a->cut = true;
+		return;
+	}
+	memcpy(a->body + a->n, payload.p, payload.n);
+	a->n += payload.n;
+}
+
+static void
+on_body(void *ctx, struct span payload)
+{
+	struct request *r = ctx;
+	struct stream *s = r->conn->stream;
+
+	if (r->kept_back) {
+		keep_body(r, payload);
+		return;
+	}
+	if (r->finished)
+		return;
+	if (r->chunked) {
+		char head[HTTP_CHUNK_HEAD_MAX];
+
+		stream_write(s, (struct span){ head, http_chunk_head(head, payload.n) });
+	}
+	stream_write(s, payload);
+	if (r->chunked)
+		stream_write(s, SPAN("\r\n"));
+	r->bytes_out += payload.n;
+	if (payload.n >= 8192)
+		stream_flush(s);
+	if (stream_blocked(s)) {
+		exchange_pause(r->exchange);
+		stream_deadline(s, r->worker->config->limits.write_idle);
+	}
+}
+
+static void
+on_end(void *ctx)
+{
+	struct request *r = ctx;
+
+	if (r->kept_back) {
+		request_continue(r);
+		return;
+	}
+	if (r->finished)
+		return;
+	if (r->chunked)
+		stream_write(r->conn->stream, HTTP_CHUNK_LAST);
+	request_replied(r);
+}
+
+/* Upstream can take more of the client's body. */
+static void
+on_drain(void *ctx)
+{
+	struct request *r = ctx;
+
+	if (!r->finished && !r->body_done && r->sink == SINK_FORWARD)
+		request_want_body(r, SINK_FORWARD);
+}
+
+static void
+on_fail(void *ctx, enum refuse why)
+{
+	struct request *r = ctx;
+
+	r->exchange_sent = exchange_sent(r->exchange);
+	answer_broken(r, why);
+}
+
+static const struct exchange_ops forward_ops = { on_ready, on_head, on_body, on_end, on_drain, on_fail };
+
+/* ---- sending ---- */
+
+static struct exchange *
+send_request(struct request *r, const struct exchange_request *rq, struct http_writer *w,
+    const struct exchange_ops *ops, enum refuse *why)
+{
+	struct exchange_request q = *rq;
+	struct exchange *x = NULL;
+
+	*why = REFUSE_INTERNAL;
+	q.head = http_write_end(w);
+	if (q.head.p != NULL) {
+		*why = REFUSE_NO_MEMORY;
+		x = exchange_start(r->upstream, &q, r->arena, ops, r);
+	}
+	if (x != NULL)
+		*why = REFUSE_NONE;
+	return x;
+}
+
+struct exchange *
+forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
+{
+	char *buf = arena_alloc(r->arena, HEAD_MAX);
+	struct exchange_request rq = { .method = HTTP_GET, .repeatable = true };
+	struct span target = upstream_target(r);
+	struct http_writer w;
+
+	*why = REFUSE_NO_MEMORY;
+	if (buf == NULL || target.p == NULL)
+		return NULL;
+	http_writer_init(&w, buf, HEAD_MAX);
+	write_common(r, &w, HTTP_GET, target);
+	http_write_field_id(&w, HTTP_FIELD_ACCEPT, span_of(manifest_accept));
+	return send_request(r, &rq, &w, ops, why);
+}
+
+enum next
+step_forward(struct request *r)
+{
+	char *buf = arena_alloc(r->arena, HEAD_MAX);
+	struct span target = upstream_target(r);
+	struct http_writer w;
+	enum refuse why;
+	struct exchange_request rq = {
+		.method = r->head.method,
+		.body = r->route.op == ROUTE_MANIFEST_PUT ? (struct span){ r->bytes, r->n_bytes } : SPAN_NONE,
+		.streams = r->route.op != ROUTE_MANIFEST_PUT && !r->body_done,
+		.framing = r->head.framing,
+	};
+
+	if (buf == NULL || target.p == NULL)
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	/* a manifest goes under a claim: the same bytes twice are the same push */
+	rq.repeatable = !rq.streams && r->head.method != HTTP_PATCH && r->route.op != ROUTE_UPLOAD_FINISH;
+	http_writer_init(&w, buf, HEAD_MAX);
+	write_common(r, &w, r->head.method, target);
+	write_request_fields(r, &w);
+	r->exchange = send_request(r, &rq, &w, &forward_ops, &why);
+	return r->exchange != NULL ? WAIT : request_refuse(r, why);
+}

@@ -1,0 +1,147 @@
+/*
+ * record.c - a request, or something that happened on its way, as an audit event.
+ * Invariant: no token, no lease and no query value of an upload ever is in an event.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/audit/event.h"
+
+#include <string.h>
+
+#include "gateway/log.h"
+#include "gateway/request.h"
+
+/* The target without what is a capability: leases, and any query behind them. */
+static struct span
+audited_path(struct request *r)
+{
+	static const char uploads[] = "/blobs/uploads/";
+	struct span t = r->head.target;
+	const char *at = t.n == 0 ? NULL : memmem(t.p, t.n, uploads, sizeof uploads - 1);
+	size_t keep;
+
+	if (at == NULL)
+		return t;
+	keep = (size_t)(at - t.p) + sizeof uploads - 1;
+	/* a raw id of somebody's probing is short and worth seeing; a lease is neither */
+	if (t.n - keep <= 64 && r->route.reference_type != REFERENCE_LEASE)
+		return t;
+	return t.n == keep ? t : arena_printf(r->arena, "%.*s...", (int)keep, t.p);
+}
+
+static enum audit_decision
+decision_of(const struct request *r, unsigned status)
+{
+	if (r->refused == REFUSE_NONE)
+		return status >= 500 ? AUDIT_ERROR : AUDIT_ALLOW;
+	return refusal_of(r->refused)->status >= 500 || r->refused == REFUSE_CLIENT_GONE ? AUDIT_ERROR : AUDIT_DENY;
+}
+
+static void
+fill_actor(const struct request *r, struct audit_event *e)
+{
+	if (r->authn.who != NULL) {
+		e->actor.issuer = r->authn.who->issuer;
+		e->actor.subject = r->authn.who->subject;
+	}
+	e->actor.method = span_of(r->authn.method);
+	e->source.ip = span_of(r->conn->ip);
+	e->source.port = r->conn->port;
+}
+
+static void
+fill_registry(const struct request *r, struct audit_event *e)
+{
+	if (r->upstream_config != NULL)
+		e->registry.upstream = span_of(r->upstream_config->alias);
+	e->registry.repository = r->route.repository;
+	if (r->route.reference_type == REFERENCE_LEASE) {
+		e->registry.digest = r->route.digest;
+		return;
+	}
+	e->registry.reference = r->route.reference;
+	if (r->route.reference_type == REFERENCE_TAG)
+		e->registry.tag = r->route.reference;
+	if (r->manifest.digest[0] != '\0')
+		e->registry.digest = span_of(r->manifest.digest);
+	else if (r->route.reference_type == REFERENCE_DIGEST)
+		e->registry.digest = r->route.reference;
+	else if (r->answer_digest.p != NULL)
+		e->registry.digest = r->answer_digest;
+	else
+		e->registry.digest = r->route.mount.p != NULL ? r->route.mount : r->route.digest;
+	e->registry.old_digest = span_of(r->old_digest);
+	e->registry.media_type = r->manifest.media_type;
+}
+
+static bool
+put(struct request *r, const struct audit_event *e, struct spool_wait *wait)
+{
+	char line[EVENT_MAX];
+	size_t n = event_write(e, line, sizeof line);
+
+	return n > 0 && spool_put(r->worker->gateway->spool, (struct span){ line, n }, wait);
+}
+
+bool
+record_request(struct request *r, struct spool_wait *wait)
+{
+	struct stream *s = r->conn->stream;
+	struct audit_event e = {
+		.time_us = r->time_us,
+		.event = "request",
+		.action = span_of(route_audit_name(r->route.op)),
+		.reason = "ok",
+		.sid = r->decision.sid,
+		.policy = r->policy == NULL ? SPAN_NONE : span_of(policy_hash(r->policy)),
+		.detail = r->detail,
+	};
+	int64_t now = r->ended_ms != 0 ? r->ended_ms : loop_monotonic_ms(r->worker->loop);
+
+	memcpy(e.id, r->id, sizeof e.id);
+	e.http.status = r->status != 0 ? r->status : r->answer.head != NULL ? r->answer.head->status : 0;
+	e.decision = decision_of(r, e.http.status);
+	if (r->refused != REFUSE_NONE)
+		e.reason = refusal_of(r->refused)->symbol;
+	else if (r->client_gone)
+		e.reason = refusal_of(REFUSE_CLIENT_GONE)->symbol;
+	else if (e.http.status >= 400)
+		e.reason = "upstream_status";
+	fill_actor(r, &e);
+	fill_registry(r, &e);
+	e.http.method = http_method_name(r->head.method);
+	e.http.path = audited_path(r);
+	e.http.user_agent = r->head.field[HTTP_FIELD_USER_AGENT];
+	e.http.version = r->head.minor == 0 ? SPAN("1.0") : SPAN("1.1");
+	e.http.bytes_in = r->bytes_in;
+	e.http.bytes_out = r->bytes_out;
+	e.tls.version = stream_tls_version(s);
+	e.tls.cipher = stream_tls_cipher(s);
+	e.tls.sni = stream_sni(s);
+	e.upstream.status = r->upstream_status;
+	e.duration_us = (now - r->began_ms) * 1000;
+	return put(r, &e, wait);
+}
+
+void
+record_state(struct request *r, const char *event, const char *digest, const char *old_digest)
+{
+	unsigned char random[10];
+	struct audit_event e = {
+		.time_us = loop_wall_us(r->worker->loop),
+		.event = event,
+		.action = span_of(route_audit_name(r->route.op)),
+		.decision = AUDIT_ALLOW,
+		.reason = "ok",
+		.detail = span_of(r->id),	/* the request it happened in */
+	};
+
+	worker_random(r->worker, random, sizeof random);
+	event_id(e.time_us / 1000, random, e.id);
+	fill_actor(r, &e);
+	fill_registry(r, &e);
+	e.registry.digest = span_of(digest);
+	e.registry.old_digest = span_of(old_digest);
+	if (!put(r, &e, NULL))
+		log_warn("req=%s msg=%s could not be recorded", r->id, event);
+}

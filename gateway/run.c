@@ -1,0 +1,242 @@
+/*
+ * run.c - `tidewaiter run`: build the gateway from its configuration, start threads, wait for a signal, drain.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "gateway/admin.h"
+#include "gateway/command.h"
+#include "gateway/log.h"
+#include "gateway/stream/tls.h"
+#include "gateway/worker.h"
+
+struct process {
+	struct gateway gateway;
+	struct event_base *base;	/* signals and the admin listener */
+	struct worker **workers;
+	struct metrics **metrics;
+	struct metrics_view view;
+	struct admin *admin;
+	struct event *sigterm, *sigint;
+};
+
+static void
+on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct process *p = arg;
+
+	(void)what;
+	log_info("msg=signal %d: draining", (int)sig);
+	if (p->admin != NULL)
+		admin_draining(p->admin);
+	for (unsigned i = 0; i < p->gateway.config->workers; i++)
+		worker_drain(p->workers[i]);
+	event_base_loopexit(p->base, NULL);
+}
+
+static void
+make_tls(struct gateway *g)
+{
+	const struct config *c = g->config;
+	char err[256];
+
+	g->listen_tls = calloc(c->n_listen, sizeof *g->listen_tls);
+	g->upstream_tls = calloc(c->n_upstream, sizeof *g->upstream_tls);
+	if (g->listen_tls == NULL || g->upstream_tls == NULL)
+		log_fatal("out of memory");
+	for (size_t i = 0; i < c->n_listen; i++) {
+		const struct config_listen *l = &c->listen[i];
+
+		g->listen_tls[i] = tls_server_new(l->certificates, l->private_keys, l->n_certificates, err, sizeof err);
+		if (g->listen_tls[i] == NULL)
+			log_fatal("listen %s: %s", l->address, err);
+	}
+	for (size_t i = 0; i < c->n_upstream; i++) {
+		if (!c->upstream[i].tls)
+			continue;
+		g->upstream_tls[i] = tls_client_new(c->upstream[i].ca_file, err, sizeof err);
+		if (g->upstream_tls[i] == NULL)
+			log_fatal("upstream %s: %s", c->upstream[i].alias, err);
+	}
+}
+
+static void
+make_gateway(struct gateway *g)
+{
+	const struct config *c = g->config;
+	struct spool_options spool = { c->audit_directory, c->audit_segment_size };
+	char err[256];
+
+	g->lease_keys = lease_keys_new(c->cluster_keys, c->n_cluster_keys);
+	if (g->lease_keys == NULL)
+		log_fatal("cluster-key: needs at least 32 bytes");
+	g->spool = spool_open(&spool, err, sizeof err);
+	if (g->spool == NULL)
+		log_fatal("audit: %s", err);
+	g->ledger = ledger_open(c->ledger_url, err, sizeof err);
+	if (g->ledger == NULL)
+		log_fatal("tags: %s", err);
+	make_tls(g);
+}
+
+static void
+make_workers(struct process *p)
+{
+	unsigned n = p->gateway.config->workers;
+	char err[256];
+
+	p->workers = calloc(n, sizeof *p->workers);
+	p->metrics = calloc(n, sizeof *p->metrics);
+	if (p->workers == NULL || p->metrics == NULL)
+		log_fatal("out of memory");
+	for (unsigned i = 0; i < n; i++) {
+		p->workers[i] = worker_new(&p->gateway, i, err, sizeof err);
+		if (p->workers[i] == NULL)
+			log_fatal("%s", err);
+		p->metrics[i] = &p->workers[i]->metrics;
+	}
+}
+
+static void
+make_admin(struct process *p)
+{
+	const struct config *c = p->gateway.config;
+	char err[256];
+
+	p->view = (struct metrics_view){
+		.workers = p->metrics,
+		.n_workers = c->workers,
+		.ledger = p->gateway.ledger,
+		.spool = p->gateway.spool,
+		.policy_hash = policy_hash(c->policy),
+		.started = time(NULL),
+	};
+	if (c->admin_listen == NULL)
+		return;
+	p->admin = admin_start(p->base, c->admin_listen, &p->view, err, sizeof err);
+	if (p->admin == NULL)
+		log_fatal("admin: %s", err);
+}
+
+/* One descriptor for the client, one for upstream, and some to spare. */
+static void
+raise_descriptor_limit(unsigned connections)
+{
+	struct rlimit rl;
+	rlim_t want = (rlim_t)connections * 2 + 256;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur >= want)
+		return;
+	rl.rlim_cur = want < rl.rlim_max ? want : rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) != 0 || rl.rlim_cur < want)
+		log_warn("msg=only %lu file descriptors for %u connections; raise LimitNOFILE to %lu",
+		    (unsigned long)rl.rlim_cur, connections, (unsigned long)want);
+}
+
+static void
+stop(struct process *p)
+{
+	unsigned n = p->gateway.config->workers;
+
+	for (unsigned i = 0; i < n; i++)
+		worker_end(p->workers[i]);
+	/* both may still answer into the workers' mailboxes */
+	ledger_close(p->gateway.ledger);
+	spool_close(p->gateway.spool);
+	for (unsigned i = 0; i < n; i++)
+		worker_free(p->workers[i]);
+	admin_free(p->admin);
+	event_free(p->sigterm);
+	event_free(p->sigint);
+	event_base_free(p->base);
+	for (size_t i = 0; i < p->gateway.config->n_listen; i++)
+		SSL_CTX_free(p->gateway.listen_tls[i]);
+	for (size_t i = 0; i < p->gateway.config->n_upstream; i++)
+		SSL_CTX_free(p->gateway.upstream_tls[i]);
+	free(p->gateway.listen_tls);
+	free(p->gateway.upstream_tls);
+	lease_keys_free(p->gateway.lease_keys);
+	free(p->workers);
+	free(p->metrics);
+}
+
+static int
+serve(struct config *c)
+{
+	struct process p = { .gateway.config = c };
+
+	signal(SIGPIPE, SIG_IGN);
+	if (evthread_use_pthreads() != 0)
+		log_fatal("libevent: no threads");
+	raise_descriptor_limit(c->limits.connections);
+	make_gateway(&p.gateway);
+	p.base = event_base_new();
+	if (p.base == NULL)
+		log_fatal("out of memory");
+	make_workers(&p);
+	make_admin(&p);
+	p.sigterm = evsignal_new(p.base, SIGTERM, on_signal, &p);
+	p.sigint = evsignal_new(p.base, SIGINT, on_signal, &p);
+	if (p.sigterm == NULL || p.sigint == NULL || event_add(p.sigterm, NULL) != 0 ||
+	    event_add(p.sigint, NULL) != 0)
+		log_fatal("out of memory");
+	for (unsigned i = 0; i < c->workers; i++)
+		if (!worker_start(p.workers[i]))
+			log_fatal("cannot start worker %u", i);
+	for (size_t i = 0; i < c->n_listen; i++)
+		log_info("msg=serving %s on %s with %u workers", c->external_url, c->listen[i].address, c->workers);
+	event_base_dispatch(p.base);
+	stop(&p);
+	config_free(c);
+	log_info("msg=stopped");
+	return 0;
+}
+
+static const char usage[] =
+    "usage: tidewaiter run -c FILE [-v]\n"
+    "\n"
+    "Serve. Stays in the foreground and logs to standard error; the audit log goes to audit.directory.\n"
+    "SIGTERM and SIGINT stop accepting, let requests finish (limits.drain, 30 s) and end.\n"
+    "\n"
+    "  -c FILE   gateway.conf (see `tidewaiter help options`)\n"
+    "  -v        log every step of every request\n";
+
+int
+run_command(int argc, char **argv)
+{
+	const char *file = NULL;
+	struct config *c;
+	int opt;
+
+	optind = 1;
+	while ((opt = getopt(argc, argv, "c:vh")) != -1) {
+		switch (opt) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'v':
+			log_set_level(LOG_DEBUG);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (file == NULL || optind != argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	c = config_load(file, true);
+	return c == NULL ? 1 : serve(c);
+}
