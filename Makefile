@@ -1,8 +1,13 @@
 # Tidewaiter. `make help` lists the targets; every variant builds in its own tree under build/.
+#   B=DIR  build tree          CC=gcc|clang       SAN=  sanitizer flags       OPT=  optimisation
+#   DESTDIR= PREFIX=/usr/local for install        FUZZ_SECONDS=60             JOBS= of the tests' own builds
 B        ?= build
-CC       ?= gcc
+CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 SAN      ?=
 OPT      ?= -O2
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+FUZZ_SECONDS ?= 60
 VERSION  := 0.1.0
 
 PKGS     := libevent libevent_pthreads openssl jansson libpcre2-8 libconfig sqlite3 libjwt
@@ -19,10 +24,11 @@ endif
 ifeq ($(SAN),)
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
-CPPFLAGS += -I. -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS))
+# Before install-deps ran there may be no pkg-config: the sub-makes of `test` and `run` ask again.
+CPPFLAGS += -I. -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS   += -std=c17 -g $(OPT) $(WARN) $(HARDEN) $(SAN) -pthread
 LDFLAGS  += $(SAN) -pie -Wl,-z,relro,-z,now -pthread
-LDLIBS   += $(shell pkg-config --libs $(PKGS))
+LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 POLICY_C  := $(wildcard policy/*.c)
 GATEWAY_C := $(filter-out gateway/main.c,$(wildcard gateway/*.c gateway/*/*.c))
@@ -33,6 +39,10 @@ obj        = $(patsubst %.c,$(B)/%.o,$(1))
 UNIT      := $(patsubst tests/unit/%.c,$(B)/%,$(UNIT_C))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(B)/%,$(FUZZ_C))
 TOOLS     := $(patsubst tests/tools/%.c,$(B)/%,$(TOOL_C))
+
+ASAN     := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN     := -fsanitize=thread -fno-omit-frame-pointer
+FUZZSAN  := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -63,14 +73,56 @@ $(FUZZ): $(B)/%: $(B)/tests/fuzz/%.o $(B)/libgateway.a $(B)/libpolicy.a
 
 unit-%: $(B)/test_% ; $(B)/test_$*
 
+tools: $(TOOLS)
+unit: $(UNIT)
+fuzzers: $(FUZZ)
+
 check: $(UNIT) ## unit tests and policy vectors (fast)
 	@tests/run-unit $(UNIT)
 
+test: ## install what is missing, build, run every test; ends with one line
+	@deploy/install-deps test
+	@tests/run
+
+e2e: $(B)/tidewaiter ## docker, skopeo and raw clients through the gateway to docker-registry
+	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run
+
+corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded
+	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
+
+asan: ## unit tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" check
+
+tsan: ## unit tests under ThreadSanitizer
+	@$(MAKE) --no-print-directory B=build/tsan OPT=-O1 SAN="$(TSAN)" check
+
+fuzz: ## run every fuzzer FUZZ_SECONDS (clang)
+	@$(MAKE) --no-print-directory B=build/fuzz CC=clang OPT=-O1 SAN="$(FUZZSAN)" fuzzers
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz build/fuzz $(notdir $(FUZZ))
+
+bench: all ## timings (medians), never asserted
+	@TIDEWAITER=$(B)/tidewaiter tests/bench/run
+
+lint: ## format, banned functions, function length, shell scripts
+	@tests/lint
+
+layers: ## who may include and call what
+	@tests/layers
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -D -m 0755 $(B)/tidewaiter $(DESTDIR)$(PREFIX)/sbin/tidewaiter
+	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/tidewaiter/README.md
+	install -D -m 0644 gateway.conf.example $(DESTDIR)$(PREFIX)/share/doc/tidewaiter/gateway.conf.example
+
+run: ## quick start: install, build, demonstrate, stay up (DEMO_ONLY=1: end after the demonstration)
+	@deploy/quickstart
+
 help: ## this list
-	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z0-9][a-z0-9-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all check help clean
--include $(shell test -d $(B) && find $(B) -name '*.d')
+.PHONY: all tools unit fuzzers check test e2e corpus asan tsan fuzz bench lint layers install run help clean
+ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
+-include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))
