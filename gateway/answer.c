@@ -125,10 +125,10 @@ at_upstream(const struct config_upstream *u, struct span url)
 		origin = span_skip(origin, u->tls ? 6 : 5);	/* network-path reference: our scheme */
 	else if (url.n >= 1 && url.p[0] == '/')
 		return url;
-	if (url.n <= origin.n || !span_eq_nocase((struct span){ url.p, origin.n }, origin))
+	if (url.n <= origin.n || url.p[origin.n] != '/' ||
+	    !span_eq_nocase((struct span){ url.p, origin.n }, origin))
 		return SPAN_NONE;
-	url = span_skip(url, origin.n);
-	return url.p[0] == '/' ? url : SPAN_NONE;
+	return span_skip(url, origin.n);
 }
 
 /* Goes into a request line later: visible ASCII only. */

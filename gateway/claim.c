@@ -74,7 +74,7 @@ static bool
 says_absent(const struct claim *c)
 {
 	json_error_t e;
-	json_t *body = json_loadb(c->bytes == NULL ? "" : c->bytes, c->n, JSON_REJECT_DUPLICATES, &e);
+	json_t *body = c->n > OFFLOAD_JSON ? NULL : json_loadb(c->bytes == NULL ? "" : c->bytes, c->n, JSON_REJECT_DUPLICATES, &e);
 	const char *code = json_string_value(json_object_get(json_array_get(json_object_get(body, "errors"), 0),
 	    "code"));
 	bool absent = code != NULL &&

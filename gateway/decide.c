@@ -270,18 +270,56 @@ decide_content(struct request *r)
 	return REFUSE_NONE;
 }
 
+static bool
+read_manifest(struct request *r)
+{
+	return manifest_read((struct span){ r->bytes, r->n_bytes }, r->head.field[HTTP_FIELD_CONTENT_TYPE],
+	    r->arena, &r->manifest, r->manifest_error, sizeof r->manifest_error);
+}
+
+static void
+work(struct offload_job *j)
+{
+	struct request *r = (struct request *)(void *)((char *)j - offsetof(struct request, job));
+
+	r->manifest_read = read_manifest(r);
+}
+
+static void
+on_read(struct mail *m)
+{
+	struct offload_job *j = (struct offload_job *)(void *)((char *)m - offsetof(struct offload_job, mail));
+
+	request_continue((struct request *)(void *)((char *)j - offsetof(struct request, job)));
+}
+
 enum next
 step_manifest(struct request *r)
 {
-	char err[256];
+	if (r->route.op != ROUTE_MANIFEST_PUT)
+		return NEXT;
+	if (r->n_bytes < OFFLOAD_JSON) {
+		r->manifest_read = read_manifest(r);
+		return NEXT;
+	}
+	/* the client's stream is paused and has no deadline: nobody touches the request meanwhile */
+	r->job.work = work;
+	r->job.mail.deliver = on_read;
+	r->job.reply_to = r->worker->mailbox;
+	offload_submit(r->worker->gateway->offload, &r->job);
+	return WAIT;
+}
+
+enum next
+step_content(struct request *r)
+{
 	enum refuse why;
 
 	if (r->route.op != ROUTE_MANIFEST_PUT)
 		return NEXT;
-	if (!manifest_read((struct span){ r->bytes, r->n_bytes }, r->head.field[HTTP_FIELD_CONTENT_TYPE], r->arena,
-	    &r->manifest, err, sizeof err)) {
-		r->detail = arena_printf(r->arena, "%s", err);
-		r->message = r->detail.p;
+	if (!r->manifest_read) {
+		r->detail = span_of(r->manifest_error);
+		r->message = r->manifest_error;
 		return request_refuse(r, REFUSE_MANIFEST_INVALID);
 	}
 	if (r->route.reference_type == REFERENCE_DIGEST &&

@@ -1,8 +1,8 @@
 /*
  * request.h - one request on its walk along the table of steps in request.c.
  *
- * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> hold -> forward
- * -> settle -> commit -> reply -> audit
+ * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold
+ * -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
  * writes a status of ours. `audit` runs on every path: exactly one event a request.
@@ -16,6 +16,7 @@
 #include "gateway/conn.h"
 #include "gateway/http/body.h"
 #include "gateway/http/write.h"
+#include "gateway/offload.h"
 #include "gateway/registry/route.h"
 #include "gateway/tags/hold.h"
 #include "gateway/upstream/exchange.h"
@@ -28,7 +29,8 @@
 	X(identify)	/* Authorization to an identity */ \
 	X(decide)	/* policy, on what the head tells */ \
 	X(body)		/* a manifest is read whole */ \
-	X(manifest)	/* hashed, parsed; policy again if it waited for that */ \
+	X(manifest)	/* hashed and parsed */ \
+	X(content)	/* policy again, on what was read */ \
 	X(hold)		/* a PUT by tag: claim the tag */ \
 	X(forward)	/* to upstream, and its answer */ \
 	X(settle)	/* a write: confirm the claim */ \
@@ -93,6 +95,9 @@ struct request {
 	size_t n_bytes, size_bytes;
 	uint64_t discarded;
 	struct manifest manifest;
+	bool manifest_read;
+	char manifest_error[160];	/* what to do about it, for the client */
+	struct offload_job job;		/* reads a large one */
 
 	/* upstream */
 	struct hold *hold;
@@ -151,6 +156,7 @@ enum next step_identify(struct request *r);
 enum next step_decide(struct request *r);
 enum next step_body(struct request *r);
 enum next step_manifest(struct request *r);
+enum next step_content(struct request *r);
 enum next step_hold(struct request *r);
 enum next step_forward(struct request *r);
 enum next step_settle(struct request *r);

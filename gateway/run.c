@@ -84,6 +84,9 @@ make_gateway(struct gateway *g)
 	g->ledger = ledger_open(c->ledger_url, err, sizeof err);
 	if (g->ledger == NULL)
 		log_fatal("tags: %s", err);
+	g->offload = offload_start();
+	if (g->offload == NULL)
+		log_fatal("cannot start a thread");
 	make_tls(g);
 }
 
@@ -146,6 +149,9 @@ stop(struct process *p)
 {
 	unsigned n = p->gateway.config->workers;
 
+	for (unsigned i = 0; i < n; i++)
+		worker_join(p->workers[i]);
+	offload_stop(p->gateway.offload);	/* it may be reading a request's bytes */
 	for (unsigned i = 0; i < n; i++)
 		worker_end(p->workers[i]);
 	/* both may still answer into the workers' mailboxes */

@@ -290,11 +290,16 @@ worker_start(struct worker *w)
 }
 
 void
-worker_end(struct worker *w)
+worker_join(struct worker *w)
 {
 	if (w->started)
 		pthread_join(w->thread, NULL);
 	w->started = false;
+}
+
+void
+worker_end(struct worker *w)
+{
 	stop_listening(w);
 	for (struct conn *c = w->conns, *next; c != NULL; c = next) {
 		next = c->next;

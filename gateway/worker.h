@@ -16,6 +16,7 @@
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
 #include "gateway/metrics.h"
+#include "gateway/offload.h"
 #include "gateway/registry/lease.h"
 #include "gateway/stream/stream.h"
 #include "gateway/tags/ledger.h"
@@ -28,6 +29,7 @@ struct gateway {		/* what all workers see */
 	struct lease_keys *lease_keys;
 	struct ledger *ledger;
 	struct spool *spool;
+	struct offload *offload;
 	_Atomic unsigned connections;	/* open client connections of all workers */
 };
 
@@ -65,7 +67,9 @@ struct worker *worker_new(struct gateway *g, unsigned number, char *err, size_t 
 bool worker_start(struct worker *w) NONNULL(1) WUNRES;
 /* Any thread: stop accepting, end idle connections, let requests finish within limits.drain. */
 void worker_drain(struct worker *w) NONNULL(1);
-/* Wait for the thread to end; cut what is left (each cut request writes its event). */
+/* Wait for the thread to end. */
+void worker_join(struct worker *w) NONNULL(1);
+/* Then: cut what is left (each cut request writes its event). */
 void worker_end(struct worker *w) NONNULL(1);
 /* After the ledger and the spool are closed: what they still had to say stays in the mailbox. */
 void worker_free(struct worker *w);
