@@ -327,8 +327,10 @@ enum next
 step_reply(struct request *r)
 {
 	struct span body = { r->answer.body, r->answer.cut || r->answer.head->status < 300 ? 0 : r->answer.n };
-	enum refuse why = answer_relay(r, r->answer.head, &body);
+	enum refuse why = forward_check(r, r->answer.head);
 
+	if (why == REFUSE_NONE)
+		why = answer_relay(r, r->answer.head, &body);
 	if (why != REFUSE_NONE) {
 		r->audited = false;
 		return request_refuse(r, why);

@@ -234,8 +234,7 @@ on_eof(void *ctx)
 
 	if (c->state == CONN_HEAD && c->head_begun)
 		begin(c, SPAN_NONE, REFUSE_CLIENT_GONE);
-	else
-		conn_abort(c);
+	conn_abort(c);
 }
 
 static void
@@ -268,12 +267,13 @@ on_fail(void *ctx, enum stream_fail why, const char *text)
 		metric_add(&c->worker->metrics, METRIC_HANDSHAKE_FAILED, 1);
 		log_debug("source=%s msg=TLS handshake failed: %s", c->ip, text);
 	}
-	if (why == STREAM_FAIL_TIMEOUT)
+	if (why == STREAM_FAIL_TIMEOUT) {
 		timed_out(c);
-	else if (c->state == CONN_HEAD && c->head_begun)
+		return;
+	}
+	if (c->state == CONN_HEAD && c->head_begun)
 		begin(c, SPAN_NONE, REFUSE_CLIENT_GONE);
-	else
-		conn_abort(c);
+	conn_abort(c);
 }
 
 static const struct stream_ops conn_ops = { on_ready, on_data, on_drain, on_eof, on_fail };

@@ -166,14 +166,16 @@ redirect_allowed(const struct config_upstream *u, struct span url)
 	return false;
 }
 
-/* Blobs and manifests may be elsewhere; for anything else a redirect makes no sense. */
-static enum refuse
-check_redirect(struct request *r, const struct http_head *h)
+enum refuse
+forward_check(struct request *r, const struct http_head *h)
 {
 	struct span location = h->field[HTTP_FIELD_LOCATION];
 
-	if (h->status < 300 || h->status == 304)
+	if (h->status == 401)
+		return REFUSE_UPSTREAM_AUTH;
+	if (h->status < 300 || h->status >= 400 || h->status == 304)
 		return REFUSE_NONE;
+	/* blobs and manifests may be elsewhere; for anything else a redirect makes no sense */
 	if ((r->route.op != ROUTE_BLOB_GET && r->route.op != ROUTE_MANIFEST_GET) || location.p == NULL ||
 	    !redirect_allowed(r->upstream_config, location))
 		return REFUSE_UPSTREAM_REDIRECT;
@@ -187,10 +189,11 @@ check_redirect(struct request *r, const struct http_head *h)
 static void
 answer_broken(struct request *r, enum refuse why)
 {
+	r->exchange_sent = exchange_sent(r->exchange);
 	exchange_cancel(r->exchange);
 	r->exchange = NULL;
 	if (r->status == 0) {
-		if (r->kept_back || request_is_write(r)) {
+		if (request_is_write(r)) {
 			r->exchange_failed = why;
 			request_continue(r);	/* the claim must hear of it */
 		} else {
@@ -218,19 +221,16 @@ static void
 on_head(void *ctx, const struct http_head *h)
 {
 	struct request *r = ctx;
-	enum refuse why = REFUSE_NONE;
+	enum refuse why;
 
 	r->upstream_status = h->status;
 	r->answer_digest = h->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
-	if (h->status == 401)
-		why = REFUSE_UPSTREAM_AUTH;
-	else if (h->status >= 300 && h->status < 400)
-		why = check_redirect(r, h);
-	if (why == REFUSE_NONE && request_is_write(r)) {
+	if (request_is_write(r)) {
 		r->kept_back = true;
 		r->answer.head = h;
 		return;
 	}
+	why = forward_check(r, h);
 	if (why == REFUSE_NONE)
 		why = answer_relay(r, h, NULL);
 	if (why != REFUSE_NONE)
@@ -312,7 +312,6 @@ on_fail(void *ctx, enum refuse why)
 {
 	struct request *r = ctx;
 
-	r->exchange_sent = exchange_sent(r->exchange);
 	answer_broken(r, why);
 }
 

@@ -156,7 +156,7 @@ on_finished(struct loop_task *t)
 	struct conn *c = r->conn;
 	struct worker *w = r->worker;
 	struct arena *a = r->arena;
-	bool keep = r->keep_alive && r->body_done && !r->failed;
+	bool keep = r->keep_alive && r->body_done && !r->failed && !r->body_broken;
 
 	free(r->bytes);
 	policy_unref(r->policy);
@@ -319,8 +319,13 @@ take_payload(struct request *r, struct span payload)
 		return;
 	case SINK_DISCARD:
 		r->discarded += payload.n;
-		if (r->discarded > DISCARD_BYTES && r->reply_ended) {
-			r->failed = true;
+		if (r->discarded <= DISCARD_BYTES)
+			return;
+		r->body_broken = true;	/* enough: answered or not, this connection ends */
+		if (r->answer_after_body) {
+			r->answer_after_body = false;
+			refuse_now(r);
+		} else if (r->reply_ended) {
 			finish(r);
 		}
 		return;

@@ -177,6 +177,8 @@ enum refuse answer_relay(struct request *r, const struct http_head *h, const str
 /* forward.c: GET what the request's tag names, with every manifest media type. NULL: *why. */
 struct exchange *forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
     NONNULL(1, 2, 3) WUNRES;
+/* forward.c: may this answer be relayed at all? Notes where a redirect leads. */
+enum refuse forward_check(struct request *r, const struct http_head *h) NONNULL(1, 2) WUNRES;
 /* claim.c: the request is over, whatever became of its claim. */
 void claim_abandon(struct request *r) NONNULL(1);
 

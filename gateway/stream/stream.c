@@ -274,8 +274,6 @@ report(struct stream *s, enum stream_fail why)
 		ERR_error_string_n(e, text, sizeof text);
 	else if (why == STREAM_FAIL_TLS && s->ssl != NULL && SSL_get_verify_result(s->ssl) != X509_V_OK)
 		snprintf(text, sizeof text, "%s", X509_verify_cert_error_string(SSL_get_verify_result(s->ssl)));
-	else if (why == STREAM_FAIL_TIMEOUT)
-		snprintf(text, sizeof text, "timed out");
 	ERR_clear_error();
 	event_del(s->read_ev);
 	event_del(s->write_ev);
@@ -526,7 +524,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	s->deadline = 0;
-	report(s, STREAM_FAIL_TIMEOUT);
+	if (!s->broken)
+		s->ops->on_fail(s->ctx, STREAM_FAIL_TIMEOUT, "timed out");
 }
 
 static void

@@ -30,6 +30,7 @@ struct stream_ops {
 	size_t (*on_data)(void *ctx, struct span in);	/* returns the bytes taken */
 	void (*on_drain)(void *ctx);			/* was blocked, nothing is waiting to be sent any more */
 	void (*on_eof)(void *ctx);			/* the peer will send nothing more */
+	/* After TIMEOUT the stream still works; after anything else it can only be closed. */
 	void (*on_fail)(void *ctx, enum stream_fail why, const char *text);
 };
 

@@ -166,7 +166,7 @@ exchange_cancel(struct exchange *x)
 void
 exchange_link_failed(struct exchange *x, enum refuse why)
 {
-	bool reused = x->link->uses > 1;
+	bool reused = x->link->reused;
 
 	x->link = NULL;
 	/* a kept connection that upstream closed at the same moment: nobody saw the request */

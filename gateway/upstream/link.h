@@ -21,7 +21,7 @@ struct link {
 	int64_t born;			/* monotonic ms */
 	unsigned uses;			/* exchanges begun on it */
 	unsigned address;		/* which of the upstream's addresses */
-	bool ready, dead;
+	bool ready, dead, reused;
 	enum refuse failed;
 };
 

@@ -291,6 +291,7 @@ link_get(struct upstream *u, bool fresh)
 			continue;
 		}
 		stream_deadline(l->stream, 0);
+		l->reused = true;
 		metric_add(u->env.metrics, METRIC_UPSTREAM_REUSED, 1);
 		loop_later(u->env.loop, &l->task);	/* tells the exchange it is ready */
 		return l;
