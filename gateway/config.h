@@ -12,6 +12,7 @@
 
 #include "gateway/http/head.h"
 #include "gateway/registry/route.h"
+#include "policy/arena.h"
 #include "policy/attr.h"
 #include "policy/issuer.h"
 #include "policy/policy.h"
@@ -42,6 +43,7 @@ struct config_upstream {
 	char **repositories;		/* patterns, * crosses / */
 	size_t n_repositories;
 	enum credentials_kind credentials;
+	char *username, *password_file;	/* what authorization is made of; "" for none */
 	char *authorization;		/* "Basic ..." ready to send; NULL */
 	enum redirect_mode redirects;
 	char **redirect_hosts;		/* exact, or "*." suffix */
@@ -89,6 +91,7 @@ struct config_limits {
 };
 
 struct config {
+	struct arena *arena;		/* every string and array below lives here */
 	char *file;
 	char *external_url;		/* "https://registry.example.com:5443" */
 	char *external_host;		/* lower case, no port */

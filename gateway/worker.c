@@ -305,7 +305,8 @@ worker_end(struct worker *w)
 		next = c->next;
 		conn_abort(c);
 	}
-	loop_run_tasks(w->loop);
+	while (w->loop->tasks != NULL)
+		loop_run_tasks(w->loop);
 }
 
 void

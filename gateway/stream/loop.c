@@ -9,19 +9,24 @@
 #include <sys/time.h>
 #include <time.h>
 
+#define CALLBACKS_MAX	64	/* run before the kernel is asked for new events */
+
 void
 loop_run_tasks(struct loop *l)
 {
-	/* tasks queued by tasks run in the same turn: a freed stream frees its request, and so on */
-	while (l->tasks != NULL) {
+	/* what tasks queue in turn waits for the next turn, so that no stream can keep the loop to itself */
+	for (size_t n = l->n_tasks; n > 0 && l->tasks != NULL; n--) {
 		struct loop_task *t = l->tasks;
 
 		l->tasks = t->next;
 		if (l->tasks == NULL)
 			l->tasks_end = &l->tasks;
+		l->n_tasks--;
 		t->queued = false;
 		t->run(t);
 	}
+	if (l->tasks != NULL)
+		event_active(l->later, EV_READ, 0);
 }
 
 static void
@@ -42,6 +47,7 @@ loop_new(void)
 		goto fail;
 	l->tasks_end = &l->tasks;
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	event_config_set_max_dispatch_interval(cfg, NULL, CALLBACKS_MAX, 0);
 	l->base = event_base_new_with_config(cfg);
 	l->rx = malloc(LOOP_BUFFER);
 	l->plain = malloc(LOOP_BUFFER);
@@ -66,7 +72,7 @@ loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
-	if (l->tasks_end != NULL)
+	while (l->tasks != NULL)
 		loop_run_tasks(l);
 	if (l->later != NULL)
 		event_free(l->later);
@@ -89,6 +95,7 @@ loop_later(struct loop *l, struct loop_task *t)
 		event_active(l->later, EV_READ, 0);
 	*l->tasks_end = t;
 	l->tasks_end = &t->next;
+	l->n_tasks++;
 }
 
 void
@@ -104,6 +111,7 @@ loop_cancel(struct loop *l, struct loop_task *t)
 	if (*p == NULL)
 		l->tasks_end = p;
 	t->queued = false;
+	l->n_tasks--;
 }
 
 int64_t

@@ -30,6 +30,7 @@ struct loop {
 	struct event_base *base;
 	struct event *later;		/* active while tasks are queued */
 	struct loop_task *tasks, **tasks_end;
+	size_t n_tasks;
 	char *rx, *plain, *tx;		/* LOOP_BUFFER each: received, decrypted, to be sent */
 	size_t tx_n;
 	struct stream *tx_owner;	/* whose bytes are in tx */

@@ -288,7 +288,7 @@ offer(struct stream *s, const char *p, size_t n)
 	size_t taken;
 
 	if (bytes_left(&s->kept) > 0) {
-		if (!bytes_add(&s->kept, p, n)) {
+		if (n > 0 && !bytes_add(&s->kept, p, n)) {
 			fail_later(s);
 			return;
 		}
@@ -307,7 +307,8 @@ offer(struct stream *s, const char *p, size_t n)
 static void
 tell_eof(struct stream *s)
 {
-	if (s->told_eof || s->closed || s->paused)
+	/* resumed: what is kept is offered first, then the end is found again */
+	if (s->told_eof || s->closed || s->paused || s->resumed)
 		return;
 	s->told_eof = true;
 	event_del(s->read_ev);
