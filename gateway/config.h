@@ -22,7 +22,7 @@ struct config_listen {
 	char *address;			/* "0.0.0.0:5443", "[::]:5443" */
 	char **certificates;		/* PEM chains, same order as private_keys; EC and RSA may stand side by side */
 	char **private_keys;
-	size_t n_certificates;
+	size_t n_certificates, n_private_keys;	/* equal once loaded */
 	bool proxy_protocol;		/* refused with a clear message until its issue comes */
 	char *client_ca;		/* same */
 };
@@ -101,6 +101,8 @@ struct config {
 	char *cluster_key_file;		/* created 0600 with 32 random bytes when absent */
 	struct span *cluster_keys;	/* newest first */
 	size_t n_cluster_keys;
+	char *cluster_secret;		/* the bytes of all of them, wiped by config_free() */
+	size_t cluster_secret_size;
 	struct config_listen *listen;
 	size_t n_listen;
 	struct config_upstream *upstream;
