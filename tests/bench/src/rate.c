@@ -1,7 +1,7 @@
 /*
  * rate.c - GETs over keep-alive connections, each with the next request as soon as the last answer is complete.
  *
- * rate -p PORT -u PATH -H HEADER-FILE [-c CONNECTIONS] [-t SECONDS | -T TOKENS] [-w WARM-UP]
+ * rate -p PORT -u PATH -H HEADER-FILE [-c CONNECTIONS] [-t SECONDS | -n REQUESTS | -T TOKENS] [-w WARM-UP]
  *
  * -T: one request for each line of TOKENS, which is its bearer token; nothing is asked with one token twice.
  * Connects, warms up with HEADER-FILE, prints "ready" and waits for a line on standard input, so that the caller
@@ -167,11 +167,20 @@ on_readable(struct client *c)
 	}
 }
 
-static void
-set_up(struct client *c, int n)
+static struct client *
+set_up(int n)
 {
+	struct client *c = calloc((size_t)n, sizeof *c);
+
+	load.request_size = 65536;
+	load.request = malloc(load.request_size);
+	load.epoll = epoll_create1(EPOLL_CLOEXEC);
+	load.ctx = wire_client(false);
+	if (c == NULL || load.request == NULL || load.epoll < 0)
+		wire_die("start");
 	for (int i = 0; i < n; i++)
 		connect_client(&c[i]);
+	return c;
 }
 
 /* At most `limit` requests, none begun after `until` (0: no end); what is still out then comes in. */
@@ -236,13 +245,14 @@ int
 main(int argc, char **argv)
 {
 	int connections = 64, warm_up = 2000, o;
+	unsigned long limit = (unsigned long)-1;
 	double seconds = 1.5, began;
 	struct client *clients;
 	char line[16];
 
 	signal(SIGPIPE, SIG_IGN);
 	load.header = "";
-	while ((o = getopt(argc, argv, "p:u:H:c:t:T:w:")) != -1) {
+	while ((o = getopt(argc, argv, "p:u:H:c:t:n:T:w:")) != -1) {
 		if (o == 'p')
 			load.port = atoi(optarg);
 		else if (o == 'u')
@@ -253,6 +263,8 @@ main(int argc, char **argv)
 			connections = atoi(optarg);
 		else if (o == 't')
 			seconds = atof(optarg);
+		else if (o == 'n')
+			limit = strtoul(optarg, NULL, 10);
 		else if (o == 'T')
 			load.token = wire_file(optarg);
 		else if (o == 'w')
@@ -260,14 +272,9 @@ main(int argc, char **argv)
 		else
 			return 2;
 	}
-	load.request_size = 65536;
-	load.request = malloc(load.request_size);
-	clients = calloc((size_t)connections, sizeof *clients);
-	load.epoll = epoll_create1(EPOLL_CLOEXEC);
-	load.ctx = wire_client(false);
-	if (load.path == NULL || load.request == NULL || clients == NULL || load.epoll < 0)
+	if (load.path == NULL || connections < 1)
 		return 2;
-	set_up(clients, connections);
+	clients = set_up(connections);
 	drive(clients, connections, 0, (unsigned long)warm_up);
 	puts("ready");
 	fflush(stdout);
@@ -275,7 +282,7 @@ main(int argc, char **argv)
 		return 2;
 	counting = true;
 	began = wire_now();
-	drive(clients, connections, load.token != NULL ? 0 : began + seconds, (unsigned long)-1);
+	drive(clients, connections, load.token != NULL || limit != (unsigned long)-1 ? 0 : began + seconds, limit);
 	report(wire_now() - began);
 	while (fgets(line, sizeof line, stdin) != NULL)
 		;
