@@ -1,6 +1,7 @@
 # measure.py - the metrics: each starts a row, loads it and returns named figures.
 #
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ T2K = "/v2/app/manifests/t2k"
 T512 = "/v2/app/manifests/t512"
 CONNECTIONS = 64
 IDLE = 2000 if host.QUICK else 5000
+CROWD = 2000 if host.QUICK else 10000
 STREAMS = 8
 SECONDS = 1.0 if host.QUICK else 1.5
 
@@ -89,24 +91,35 @@ def patch(p, row, known):
     return body(p, row, "put", "/v2/app/blobs/uploads/")
 
 
+@contextlib.contextmanager
+def held(row, n):
+    """That many connections, each with one request made."""
+    load = host.spawn([host.BIN + "/dial", "idle", "-p", str(PORT), "-u", T512, "-H", header_file(row), "-c", str(n)],
+                      LOAD_CPUS, DIR + "/load.out", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        line = load.stdout.readline()
+        if line != f"ready {n}\n":
+            raise Failure(f"{n} idle connections cannot be had: {line.strip()}")
+        time.sleep(0.3)
+        yield
+    finally:
+        host.stop(load)
+
+
 def idle(p, row, known):
     """Memory of a connection that has made one request; the first hundred fill pools and are not counted."""
-    def hold(n):
-        return host.spawn([host.BIN + "/dial", "idle", "-p", str(PORT), "-u", T512, "-H", header_file(row), "-c", str(n)],
-                          LOAD_CPUS, DIR + "/load.out", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    first, many = hold(100), None
-    try:
-        if first.stdout.readline() != "ready 100\n":
-            raise Failure("100 idle connections cannot be had")
+    with held(row, 100):
         before = host.pss_kb(p.pid)
-        many = hold(IDLE)
-        if many.stdout.readline() != f"ready {IDLE}\n":
-            raise Failure(f"{IDLE} idle connections cannot be had")
-        time.sleep(0.3)
-        return {"kb": (host.pss_kb(p.pid) - before) / IDLE, "base_mb": before / 1024}
-    finally:
-        host.stop(many)
-        host.stop(first)
+        with held(row, IDLE):
+            return {"kb": (host.pss_kb(p.pid) - before) / IDLE, "base_mb": before / 1024}
+
+
+def crowd(p, row, known):
+    """A GET among many idle connections, to a GET among none."""
+    alone = get(p, row, known)["cpu_us"]
+    with held(row, CROWD):
+        crowded = get(p, row, known)["cpu_us"]
+    return {"ratio": crowded / alone, "cpu_us": crowded}
 
 
 def files_mb():
@@ -152,6 +165,7 @@ METRICS = {
     "blob": (blob, FILES, "cpu_s_gib", None),
     "patch": (patch, SINK, "cpu_s_gib", None),
     "idle": (idle, FILES, "kb", 3),
+    "crowd": (crowd, FILES, "ratio", 3),
     "growth": (growth, FILES, "mb", 3),
     "slow": (slow, FILES, "mb", 3),
 }

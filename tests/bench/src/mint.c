@@ -110,7 +110,8 @@ mint(EVP_PKEY *key, const char *alg, const char *kid, const char *issuer, unsign
 
 	length = encode((unsigned char *)header, (size_t)n, token);
 	/* so that tokens of both algorithms have one size: 4 characters for 3 bytes, signatures of 64 and 256 bytes */
-	fill = (TOKEN_SIZE - (int)length - (ec ? 86 : 342)) * 3 / 4 - claims(payload, sizeof payload, issuer, number, 0);
+	fill = (TOKEN_SIZE - (int)length - (ec ? 86 : 342)) * 3 / 4 -
+	    claims(payload, sizeof payload, issuer, number, 0);
 	n = claims(payload, sizeof payload, issuer, number, fill > 0 ? fill : 0);
 	if (n >= (int)sizeof payload)
 		die("claims are too long");

@@ -183,6 +183,17 @@ set_up(int n)
 	return c;
 }
 
+static void
+tear_down(struct client *c, int n)
+{
+	for (int i = 0; i < n; i++)
+		wire_close(&c[i].w);
+	free(c);
+	free(load.request);
+	free(result.latency);
+	SSL_CTX_free(load.ctx);
+}
+
 /* At most `limit` requests, none begun after `until` (0: no end); what is still out then comes in. */
 static void
 drive(struct client *clients, int n, double until, unsigned long limit)
@@ -286,5 +297,6 @@ main(int argc, char **argv)
 	report(wire_now() - began);
 	while (fgets(line, sizeof line, stdin) != NULL)
 		;
+	tear_down(clients, connections);
 	return 0;
 }
