@@ -46,7 +46,6 @@ loop_new(void)
 	if (l == NULL || cfg == NULL)
 		goto fail;
 	l->tasks_end = &l->tasks;
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	event_config_set_max_dispatch_interval(cfg, NULL, CALLBACKS_MAX, 0);
 	l->base = event_base_new_with_config(cfg);
 	l->rx = malloc(LOOP_BUFFER);

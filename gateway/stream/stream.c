@@ -44,6 +44,7 @@ struct stream {
 	int64_t deadline;	/* monotonic ms; 0: none */
 	int64_t timer_at;	/* when the timer fires; it is re-armed lazily */
 	bool paused, resumed, eof, told_eof, closed, fin, wants_fin, was_blocked, wrote;
+	bool unwatched;		/* the read event fired while paused and was taken off */
 	bool unsendable;	/* a write failed: nothing more is sent, what was received is still read */
 	bool broken;		/* on_fail() was called */
 };
@@ -318,9 +319,9 @@ tell_eof(struct stream *s)
 enum pumped { PUMP_STOP = 0, PUMP_MORE };	/* MORE: received bytes are used up, ask the socket again */
 
 static enum pumped
-tls_ended(struct stream *s, int ret)
+tls_ended(struct stream *s, int error)
 {
-	switch (SSL_get_error(s->ssl, ret)) {
+	switch (error) {
 	case SSL_ERROR_WANT_READ:
 		return s->eof ? (report(s, STREAM_FAIL_CUT), PUMP_STOP) : PUMP_MORE;
 	case SSL_ERROR_ZERO_RETURN:
@@ -342,7 +343,7 @@ handshake(struct stream *s)
 	ERR_clear_error();
 	ret = SSL_do_handshake(s->ssl);
 	if (ret != 1)
-		return tls_ended(s, ret);
+		return tls_ended(s, SSL_get_error(s->ssl, ret));
 	s->state = OPEN;
 	s->ops->on_ready(s->ctx);
 	return PUMP_MORE;
@@ -358,24 +359,28 @@ pump_tls(struct stream *s)
 	}
 	while (!s->paused && !s->closed && !s->broken) {
 		size_t n = 0, got;
-		int ret = 1;
+		int error = SSL_ERROR_NONE;
 
 		ERR_clear_error();
 		while (n + RECORD <= LOOP_BUFFER) {
-			ret = SSL_read_ex(s->ssl, s->loop->plain + n, LOOP_BUFFER - n, &got);
-			if (ret != 1)
+			int ret = SSL_read_ex(s->ssl, s->loop->plain + n, LOOP_BUFFER - n, &got);
+
+			if (ret != 1) {
+				/* asked now: offering below may write to this very SSL */
+				error = SSL_get_error(s->ssl, ret);
 				break;
+			}
 			n += got;
 		}
 		if (n > 0)
 			offer(s, s->loop->plain, n);
 		if (s->closed || s->broken)
 			return PUMP_STOP;
-		if (ret != 1) {
+		if (error != SSL_ERROR_NONE) {
 			/* paused meanwhile: an end found now is found again when resumed */
-			if (s->paused && SSL_get_error(s->ssl, ret) != SSL_ERROR_WANT_READ)
+			if (s->paused && error != SSL_ERROR_WANT_READ)
 				return PUMP_STOP;
-			return tls_ended(s, ret);
+			return tls_ended(s, error);
 		}
 	}
 	return PUMP_STOP;
@@ -491,8 +496,14 @@ on_fd(evutil_socket_t fd, short what, void *arg)
 	}
 	if (what & EV_WRITE)
 		on_writable(s);
-	if ((what & EV_READ) && !s->closed && !s->broken)
-		on_readable(s);
+	if (!(what & EV_READ) || s->closed || s->broken)
+		return;
+	if (s->paused) {
+		s->unwatched = true;
+		event_del(s->read_ev);
+		return;
+	}
+	on_readable(s);
 }
 
 static void
@@ -744,9 +755,7 @@ stream_pause(struct stream *s)
 {
 	if (s->paused)
 		return;
-	s->paused = true;
-	if (!s->told_eof)
-		event_del(s->read_ev);
+	s->paused = true;	/* the event stays until it fires: most pauses end before that */
 }
 
 void
@@ -756,8 +765,10 @@ stream_resume(struct stream *s)
 		return;
 	s->paused = false;
 	s->resumed = true;
-	if (!s->told_eof && !s->broken)
+	if (s->unwatched && !s->told_eof && !s->broken) {
+		s->unwatched = false;
 		event_add(s->read_ev, NULL);
+	}
 	loop_later(s->loop, &s->task);
 }
 
