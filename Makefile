@@ -90,6 +90,9 @@ e2e: $(B)/tidewaiter ## docker, skopeo and raw clients through the gateway to do
 corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded
 	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
 
+corpus-asan:
+	@$(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" corpus
+
 asan: ## unit tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" check
 
@@ -123,6 +126,6 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all tools unit fuzzers check test e2e corpus asan tsan fuzz bench lint layers install run help clean
+.PHONY: all tools unit fuzzers check test e2e corpus corpus-asan asan tsan fuzz bench lint layers install run help clean
 ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
 -include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))
