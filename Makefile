@@ -104,6 +104,7 @@ fuzz: ## run every fuzzer FUZZ_SECONDS (clang)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz build/fuzz $(notdir $(FUZZ))
 
 bench: all ## timings (medians), never asserted
+	@deploy/install-deps bench
 	@TIDEWAITER=$(B)/tidewaiter tests/bench/run
 
 lint: ## format, banned functions, function length, shell scripts
