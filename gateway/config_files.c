@@ -407,7 +407,7 @@ find_policy_files(struct config_reader *r, const struct config_place *at, struct
 		glob_t found;
 		int rc = glob(pattern, GLOB_ERR, NULL, &found);
 
-		if (rc == GLOB_NOMATCH)
+		if (rc == GLOB_NOMATCH || (rc == GLOB_ABORTED && errno == ENOENT))
 			config_problem(r, at, "files", "%s: no such file", pattern);
 		else if (rc != 0)
 			config_problem(r, at, "files", "%s: cannot be searched: %s", pattern, strerror(errno));

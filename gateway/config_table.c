@@ -327,41 +327,50 @@ keep_number(const struct reading *rd, uint64_t value)
 		keep(rd, &wide, sizeof wide);
 }
 
+/* How a size or a time is written, for those who wrote it otherwise. */
 static const char *
-number_expected(enum config_type type)
+examples(enum config_type type)
 {
-	if (type == OPTION_TIME)
-		return "a time in double quotes: \"500 ms\", \"30 s\", \"15 min\", \"1 h\"";
-	if (type == OPTION_SIZE)
-		return "a size in double quotes: \"512\", \"64 KiB\", \"4 MiB\", \"1 GiB\"";
-	return "a number, without quotes";
+	return type == OPTION_TIME ? "\"500 ms\", \"30 s\", \"15 min\", \"1 h\"" :
+	    "\"512\", \"64 KiB\", \"4 MiB\", \"1 GiB\"";
+}
+
+static bool
+integer_of(const struct reading *rd, const config_setting_t *s, uint64_t *out, char shown[static 40])
+{
+	long long number;
+
+	if (config_setting_type(s) != CONFIG_TYPE_INT && config_setting_type(s) != CONFIG_TYPE_INT64) {
+		COMPLAIN(rd, "must be a number, without quotes");
+		return false;
+	}
+	number = config_setting_get_int64(s);
+	snprintf(shown, 40, "%lld", number);
+	*out = number < 0 ? UINT64_MAX : (uint64_t)number;	/* out of every range */
+	return true;
 }
 
 /* The number of a setting; false after a problem. `shown` is how the user wrote it. */
 static bool
 number_of(const struct reading *rd, const config_setting_t *s, uint64_t *out, char shown[static 40])
 {
-	const struct config_option *o = rd->option;
+	enum config_type type = rd->option->type;
+	const char *kind = type == OPTION_TIME ? "time" : "size";
 	const char *text;
-	long long number;
 
-	if (o->type == OPTION_INT) {
-		if (config_setting_type(s) != CONFIG_TYPE_INT && config_setting_type(s) != CONFIG_TYPE_INT64) {
-			COMPLAIN(rd, "must be %s", number_expected(o->type));
-			return false;
-		}
-		number = config_setting_get_int64(s);
-		snprintf(shown, 40, "%lld", number);
-		*out = number < 0 ? UINT64_MAX : (uint64_t)number;	/* out of every range */
-		return true;
+	if (type == OPTION_INT)
+		return integer_of(rd, s, out, shown);
+	if (config_setting_type(s) != CONFIG_TYPE_STRING) {
+		COMPLAIN(rd, "must be a %s in double quotes, as in %s", kind, examples(type));
+		return false;
 	}
-	text = text_of(rd, s, number_expected(o->type));
+	text = plain(rd, s);
 	if (text == NULL)
 		return false;
 	snprintf(shown, 40, "\"%.37s\"", text);
-	if (parse_number(o, text, out))
+	if (parse_number(rd->option, text, out))
 		return true;
-	COMPLAIN(rd, "%s is not %s", shown, number_expected(o->type));
+	COMPLAIN(rd, "%s is not a %s; write it as in %s", shown, kind, examples(type));
 	return false;
 }
 
@@ -374,6 +383,7 @@ read_number(const struct reading *rd, const config_setting_t *s)
 
 	if (!parse_number(o, o->fallback, &fallback))
 		abort();	/* the table is wrong; test_config reads all of it */
+	keep_number(rd, fallback);	/* later checks then have something sensible after a problem too */
 	value = fallback;
 	if (s != NULL && !number_of(rd, s, &value, shown))
 		return;
