@@ -8,6 +8,14 @@
 #include "gateway/config_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* libconfig 1.5 forgets the string it was reading when a syntax error ends the file: tens of bytes a broken file. */
+const char *
+__lsan_default_suppressions(void)
+{
+	return "leak:libconfig.so";
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -19,6 +27,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	config_init(&r.tree);
 	parsed = config_parse(&r, (struct span){ (const char *)data, size });
+	/* @include never reaches libconfig */
+	if (r.tree.num_filenames != 0)
+		abort();
 	/* what cannot be parsed is a problem, and what has no problem has its must-haves */
 	if (!parsed && r.problems == 0)
 		abort();
