@@ -203,8 +203,6 @@ config_parse(struct config_reader *r, struct span text)
 	}
 	config_table_read(r);
 	config_check(r);
-	if (arena_failed(r->config->arena))
-		config_file_problem(r, r->file, 0, "out of memory");
 	return true;
 }
 
@@ -228,7 +226,9 @@ config_load_into(const char *file, bool create, FILE *out)
 		config_files_load(&r, create);
 	config_destroy(&r.tree);
 	free(text);
-	if (r.problems == 0 && !arena_failed(r.config->arena))
+	if (arena_failed(r.config->arena))
+		config_file_problem(&r, file, 0, "out of memory");
+	if (r.problems == 0)
 		return r.config;
 	config_free(r.config);
 	return NULL;

@@ -183,8 +183,8 @@ load_password(struct config_reader *r, const struct config_place *at, struct con
 		password.n--;
 	if (!password_valid(password))
 		config_problem(r, at, "password-file", "%s: must be one line with a password", u->password_file);
-	else
-		u->authorization = basic(r->config, u->username, password);
+	else if ((u->authorization = basic(r->config, u->username, password)) == NULL)
+		config_problem(r, at, "password-file", "out of memory");
 	OPENSSL_cleanse(text, n);
 	free(text);
 }

@@ -33,7 +33,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* what cannot be parsed is a problem, and what has no problem has its must-haves */
 	if (!parsed && r.problems == 0)
 		abort();
-	if (r.problems == 0 && (r.config->external_host == NULL || r.config->n_listen == 0 ||
+	if (r.problems == 0 && !arena_failed(r.config->arena) && (r.config->external_host == NULL || r.config->n_listen == 0 ||
 	    r.config->n_upstream == 0 || r.config->upstream[0].origin == NULL || r.config->n_policy_files == 0))
 		abort();
 	config_destroy(&r.tree);

@@ -711,6 +711,29 @@ test_cluster_key(void)
 }
 
 static void
+test_cluster_key_cannot_be_made(void)
+{
+	size_t n = 0;
+	char *text = slurp("tests/config/good/minimal.conf", &n), *said = NULL, *place, *copy;
+	struct config *c;
+
+	place = strstr(text, "$DIR/cluster.key");
+	CHECK(place != NULL);
+	if (place != NULL)
+		memcpy(place, "$DIR/absent/.key", strlen("$DIR/absent/.key"));
+	copy = with_dir(text, "$DIR");
+	c = load_text(span_of(copy), true, &said);
+	CHECK(c == NULL && was_said(said, "2: cluster-key: cannot create") && count_lines(said) == 1);
+	free(said);
+	c = load_text(span_of(copy), false, &said);
+	CHECK(c != NULL && *said == '\0');	/* check does not try */
+	config_free(c);
+	free(said);
+	free(copy);
+	free(text);
+}
+
+static void
 test_policy_problems(void)
 {
 	char *said = NULL, *text = with_dir("policy = { files = [\"$DIR/broken.json\"]; };\n", "$DIR");
@@ -718,6 +741,12 @@ test_policy_problems(void)
 	char want[300];
 
 	snprintf(want, sizeof want, "%s/broken.json:", dir);
+	CHECK(c == NULL && strstr(said, want) != NULL);
+	free(said);
+	free(text);
+	text = with_dir("policy = { files = [\"$DIR*\"]; };\n", "$DIR");
+	c = load_text(span_of(text), false, &said);
+	snprintf(want, sizeof want, "%s: cannot be read: not a regular file", dir);
 	CHECK(c == NULL && strstr(said, want) != NULL);
 	free(said);
 	free(text);
@@ -849,6 +878,7 @@ main(void)
 	test_bytes();
 	test_no_file();
 	test_cluster_key();
+	test_cluster_key_cannot_be_made();
 	test_policy_problems();
 	test_example();
 	remove_all(dir);
