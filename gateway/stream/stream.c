@@ -119,7 +119,7 @@ send_now(struct stream *s, const char *p, size_t n)
 
 		if (sent == -1 && errno == EINTR)
 			continue;
-		if (sent == -1 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		if (sent == -1 && errno != EAGAIN) {
 			fail_later(s);
 			return;
 		}
@@ -193,7 +193,7 @@ on_writable(struct stream *s)
 
 		if (sent == -1 && errno == EINTR)
 			continue;
-		if (sent == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (sent == -1 && errno == EAGAIN)
 			return;
 		if (sent <= 0) {
 			fail_later(s);
@@ -437,7 +437,7 @@ on_readable(struct stream *s)
 			continue;
 		}
 		n = recv(s->fd, s->loop->rx, LOOP_BUFFER, 0);
-		if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n == -1) {
 			report(s, STREAM_FAIL_ERROR);
