@@ -157,7 +157,8 @@ sealed_location(struct request *r, struct span location)
 	if (target.p == NULL || !is_target(target))
 		return SPAN_NONE;
 	l.url = arena_printf(r->arena, "%s%.*s", u->origin, SPAN_FMT(target));
-	lease_holder(r->authn.who->issuer, r->authn.who->subject, l.holder);
+	if (!lease_holder(r->authn.who->issuer, r->authn.who->subject, l.holder))
+		return SPAN_NONE;
 	worker_random(r->worker, nonce, sizeof nonce);
 	text = l.url.p == NULL ? SPAN_NONE : lease_seal(r->worker->gateway->lease_keys, &l, r->route.repository,
 	    nonce, r->arena);

@@ -152,8 +152,8 @@ open_lease(struct request *r)
 	if (!lease_open(r->worker->gateway->lease_keys, r->route.reference, r->route.repository,
 	    r->time_us / 1000000, r->arena, &r->lease))
 		return false;
-	lease_holder(r->authn.who->issuer, r->authn.who->subject, holder);
-	return CRYPTO_memcmp(holder, r->lease.holder, sizeof holder) == 0 &&
+	return lease_holder(r->authn.who->issuer, r->authn.who->subject, holder) &&
+	    CRYPTO_memcmp(holder, r->lease.holder, sizeof holder) == 0 &&
 	    span_eq(r->lease.upstream, span_of(r->upstream_config->alias)) &&
 	    span_eq(r->lease.origin, span_of(r->upstream_config->origin));
 }

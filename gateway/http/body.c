@@ -8,20 +8,20 @@
 
 #include "gateway/http/chars.h"
 
-#define OVERHEAD_MAX	4096u	/* bytes of chunk heads beyond their size, and of trailers, between two payloads */
-#define SIZE_DIGITS	15u	/* of a chunk size: below 2^60, no overflow anywhere */
+#define OVERHEAD_MAX 4096u /* bytes of chunk heads beyond their size, and of trailers, between two payloads */
+#define SIZE_DIGITS  15u /* of a chunk size: below 2^60, no overflow anywhere */
 
 /* Only PHASE_DATA hands out bytes; the rest is chunk syntax, a byte at a time. */
 enum phase {
-	PHASE_SIZE = 0,		/* hex digits of a chunk size */
-	PHASE_EXTENSION,	/* after ';' */
-	PHASE_QUOTED,		/* within a quoted extension value */
-	PHASE_ESCAPED,		/* after '\' within it */
-	PHASE_SIZE_LF,		/* the LF of the chunk head */
+	PHASE_SIZE = 0, /* hex digits of a chunk size */
+	PHASE_EXTENSION, /* after ';' */
+	PHASE_QUOTED, /* within a quoted extension value */
+	PHASE_ESCAPED, /* after '\' within it */
+	PHASE_SIZE_LF, /* the LF of the chunk head */
 	PHASE_DATA,
-	PHASE_DATA_CR,		/* the CRLF after the chunk's payload */
+	PHASE_DATA_CR, /* the CRLF after the chunk's payload */
 	PHASE_DATA_LF,
-	PHASE_TRAILER,		/* first byte of a trailer line, or the CR of the last one */
+	PHASE_TRAILER, /* first byte of a trailer line, or the CR of the last one */
 	PHASE_TRAILER_NAME,
 	PHASE_TRAILER_VALUE,
 	PHASE_TRAILER_LF,
@@ -75,7 +75,8 @@ size_byte(struct http_body *b, char c)
 	}
 	if (b->digits == 0)
 		return PHASE_BAD;
-	return c == '\r' ? PHASE_SIZE_LF : c == ';' ? PHASE_EXTENSION : PHASE_BAD;
+	return c == '\r' ? PHASE_SIZE_LF : c == ';' ? PHASE_EXTENSION
+						    : PHASE_BAD;
 }
 
 /* Extensions are dropped; here they may only not hide a line end: token bytes, '=', ';' and quoted strings. */
@@ -104,17 +105,28 @@ trailer_byte(enum phase now, char c)
 {
 	switch (now) {
 	case PHASE_TRAILER:
-		return c == '\r' ? PHASE_LAST_LF : http_is_token_char(c) ? PHASE_TRAILER_NAME : PHASE_BAD;
+		return c == '\r' ? PHASE_LAST_LF : http_is_token_char(c) ? PHASE_TRAILER_NAME
+									 : PHASE_BAD;
 	case PHASE_TRAILER_NAME:
-		return c == ':' ? PHASE_TRAILER_VALUE : http_is_token_char(c) ? PHASE_TRAILER_NAME : PHASE_BAD;
+		return c == ':' ? PHASE_TRAILER_VALUE : http_is_token_char(c) ? PHASE_TRAILER_NAME
+									      : PHASE_BAD;
 	case PHASE_TRAILER_VALUE:
-		return c == '\r' ? PHASE_TRAILER_LF : http_is_value_char(c) ? PHASE_TRAILER_VALUE : PHASE_BAD;
+		return c == '\r' ? PHASE_TRAILER_LF : http_is_value_char(c) ? PHASE_TRAILER_VALUE
+									    : PHASE_BAD;
 	case PHASE_TRAILER_LF:
 		return c == '\n' ? PHASE_TRAILER : PHASE_BAD;
 	case PHASE_LAST_LF:
 		return c == '\n' ? PHASE_END : PHASE_BAD;
-	case PHASE_SIZE: case PHASE_EXTENSION: case PHASE_QUOTED: case PHASE_ESCAPED: case PHASE_SIZE_LF:
-	case PHASE_DATA: case PHASE_DATA_CR: case PHASE_DATA_LF: case PHASE_END: case PHASE_BAD:
+	case PHASE_SIZE:
+	case PHASE_EXTENSION:
+	case PHASE_QUOTED:
+	case PHASE_ESCAPED:
+	case PHASE_SIZE_LF:
+	case PHASE_DATA:
+	case PHASE_DATA_CR:
+	case PHASE_DATA_LF:
+	case PHASE_END:
+	case PHASE_BAD:
 		break;
 	}
 	return PHASE_BAD;
@@ -129,19 +141,27 @@ syntax_byte(struct http_body *b, char c)
 	switch (now) {
 	case PHASE_SIZE:
 		return size_byte(b, c);
-	case PHASE_EXTENSION: case PHASE_QUOTED: case PHASE_ESCAPED:
+	case PHASE_EXTENSION:
+	case PHASE_QUOTED:
+	case PHASE_ESCAPED:
 		return ++b->overhead > OVERHEAD_MAX ? PHASE_BAD : extension_byte(now, c);
 	case PHASE_SIZE_LF:
 		b->digits = 0;
-		return c != '\n' ? PHASE_BAD : b->left > 0 ? PHASE_DATA : PHASE_TRAILER;
+		return c != '\n' ? PHASE_BAD : b->left > 0 ? PHASE_DATA
+							   : PHASE_TRAILER;
 	case PHASE_DATA_CR:
 		return c == '\r' ? PHASE_DATA_LF : PHASE_BAD;
 	case PHASE_DATA_LF:
 		return c == '\n' ? PHASE_SIZE : PHASE_BAD;
-	case PHASE_TRAILER: case PHASE_TRAILER_NAME: case PHASE_TRAILER_VALUE: case PHASE_TRAILER_LF:
+	case PHASE_TRAILER:
+	case PHASE_TRAILER_NAME:
+	case PHASE_TRAILER_VALUE:
+	case PHASE_TRAILER_LF:
 	case PHASE_LAST_LF:
 		return ++b->overhead > OVERHEAD_MAX ? PHASE_BAD : trailer_byte(now, c);
-	case PHASE_DATA: case PHASE_END: case PHASE_BAD:
+	case PHASE_DATA:
+	case PHASE_END:
+	case PHASE_BAD:
 		break;
 	}
 	return PHASE_BAD;

@@ -12,6 +12,7 @@
 #define TW_LEASE_H
 
 #include "policy/arena.h"
+#include "policy/attr.h"
 #include "policy/span.h"
 
 #define LEASE_MAX	6144u
@@ -33,7 +34,8 @@ struct lease {
 struct lease_keys *lease_keys_new(const struct span *secrets, size_t n) WUNRES;
 void lease_keys_free(struct lease_keys *k);
 
-void lease_holder(struct span issuer, struct span subject, unsigned char out[static LEASE_HOLDER]);
+/* False when out of memory. */
+bool lease_holder(struct span issuer, struct span subject, unsigned char out[static LEASE_HOLDER]) WUNRES;
 
 /* nonce: fresh random bytes from the caller. {NULL,0} when too long or out of memory. */
 struct span lease_seal(const struct lease_keys *k, const struct lease *l, struct span repository,
