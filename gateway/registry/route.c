@@ -603,7 +603,8 @@ struct span
 route_target(const struct route *r, struct span repository, struct arena *a)
 {
 	/* every byte of a value may become three; names, marks and the words of the grammar fit into the rest */
-	size_t size = 256 + repository.n + r->reference.n + 3 * (r->digest.n + r->digest_algorithm.n + r->mount.n + r->from.n + r->last.n + r->artifact_type.n);
+	size_t values = r->digest.n + r->digest_algorithm.n + r->mount.n + r->from.n + r->last.n + r->artifact_type.n;
+	size_t size = 256 + repository.n + r->reference.n + 3 * values;
 	struct text t = { NULL, 0 };
 	struct span number = SPAN_NONE;
 	char mark = '?';
