@@ -104,7 +104,7 @@ static bool
 is_event(struct span line)
 {
 	unsigned depth = 0;
-	bool text = false;
+	bool text = false, escaped = false;
 
 	if (!span_starts(line, SPAN(TIME)) || line.n < LENGTH(TIME) + CHAIN_TIME + 1 ||
 	    line.p[LENGTH(TIME) + CHAIN_TIME] != '"' || line.p[LENGTH(TIME) + CHAIN_TIME - 1] != 'Z')
@@ -114,8 +114,10 @@ is_event(struct span line)
 
 		if (c < 0x20 || c >= 0x7f)
 			return false;
-		if (text && c == '\\')
-			i++;
+		if (escaped)
+			escaped = false;
+		else if (text && c == '\\')
+			escaped = true;
 		else if (c == '"')
 			text = !text;
 		else if (!text && c == '{')
