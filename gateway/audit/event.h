@@ -43,7 +43,8 @@ void event_id(int64_t ms, const unsigned char random[static 10], char out[static
  * Append the event to buf as one JSON object WITHOUT the closing brace and newline: the audit thread completes it
  * with ,"seq":N,"prev":"..."}.  Every byte that is not printable ASCII becomes \u00XX (invalid or valid UTF-8
  * alike becomes \u escapes of its bytes' code points when valid, \ufffd when not), quotes and backslashes are
- * escaped; texts longer than 1024 bytes (detail 512) are cut and "<field>_length" gives the original length.
+ * escaped; texts longer than 1024 bytes (detail 512) are cut and "<field>_length" gives the original length. Texts so
+ * hostile that all of them together do not fit like this are cut at 512, 256 or 128 bytes instead.
  * Returns the length, or 0 when it does not fit into size (EVENT_MAX always fits).
  */
 #define EVENT_MAX 32768u

@@ -134,15 +134,16 @@ gather(struct spool *s, struct place *p, struct iovec iov[static LINES_A_WRITE])
 static void
 commit(struct spool *s, struct place p)
 {
+	/* counted first: who has its answer finds itself in the numbers */
+	count(&s->events, p.lines);
+	count(&s->bytes, p.bytes);
+	atomic_fetch_sub_explicit(&s->queued, p.lines, memory_order_relaxed);
 	for (size_t at = s->good.at; at < p.at;) {
 		struct entry *e = entry_at(s->work, at);
 
 		at += entry_size(e->n);
 		answer(e, true);
 	}
-	count(&s->events, p.lines);
-	count(&s->bytes, p.bytes);
-	atomic_fetch_sub_explicit(&s->queued, p.lines, memory_order_relaxed);
 	p.lines = p.bytes = 0;
 	s->good = p;
 }
@@ -186,11 +187,9 @@ write_buffer(struct spool *s)
 
 /* ---- failing ---- */
 
-static uint64_t
-refuse_waits(struct buffer *b, size_t from)
+static void
+refuse_waits(struct spool *s, struct buffer *b, size_t from)
 {
-	uint64_t n = 0;
-
 	while (from < b->n) {
 		struct entry *e = entry_at(b, from);
 
@@ -198,10 +197,10 @@ refuse_waits(struct buffer *b, size_t from)
 		if (e->wait == NULL)
 			continue;
 		e->refused = true;
+		count(&s->dropped, 1);
+		atomic_fetch_sub_explicit(&s->queued, 1, memory_order_relaxed);
 		answer(e, false);
-		n++;
 	}
-	return n;
 }
 
 /* Who waits is told no, and nothing more is taken; lines nobody waits for are kept for later. */
@@ -209,7 +208,6 @@ static void
 begin_failing(struct spool *s, int why)
 {
 	struct buffer *fill;
-	uint64_t n;
 
 	count(&s->failures, 1);
 	if (atomic_load(&s->failing))
@@ -219,9 +217,8 @@ begin_failing(struct spool *s, int why)
 	fill = s->fill;
 	pthread_mutex_unlock(&s->lock);
 	log_error("msg=audit: %s: %s: writes are refused until events can be written", s->path, strerror(why));
-	n = refuse_waits(s->work, s->good.at) + refuse_waits(fill, 0);
-	count(&s->dropped, n);
-	atomic_fetch_sub_explicit(&s->queued, n, memory_order_relaxed);
+	refuse_waits(s, s->work, s->good.at);
+	refuse_waits(s, fill, 0);
 }
 
 static void
