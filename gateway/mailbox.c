@@ -15,11 +15,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MAILBOX_TURN	64u	/* mails a turn of the loop: others want their turn too */
+#define MAILBOX_TURN 64u /* mails a turn of the loop: others want their turn too */
 
 struct mailbox {
 	pthread_mutex_t lock;
-	struct mail *first, **last;	/* under lock */
+	struct mail *first, **last; /* under lock */
 	struct event *event;
 	int fd;
 };
@@ -67,7 +67,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	if (read(fd, &count, sizeof count) < 0)
 		return;
 	for (m = take(arg); m != NULL; m = next) {
-		next = m->next;	/* it belongs to its receiver from now on */
+		next = m->next; /* it belongs to its receiver from now on */
 		m->next = NULL;
 		m->deliver(m);
 	}

@@ -10,16 +10,16 @@
 
 #include "gateway/tags/ledger_store.h"
 
-#define BUCKETS	1024u	/* a power of two; as many pushes may be in flight before chains grow */
+#define BUCKETS 1024u /* a power of two; as many pushes may be in flight before chains grow */
 
 struct held {
 	struct held *next;
 	uint64_t token;
 	char digest[LEDGER_DIGEST];
-	bool again;			/* an earlier push of the same digest had left the claim unresolved ... */
-	int64_t since;			/* ... then */
-	bool in_batch;			/* not durable yet */
-	struct span registry, repository, tag;	/* in bytes[] */
+	bool again; /* an earlier push of the same digest had left the claim unresolved ... */
+	int64_t since; /* ... then */
+	bool in_batch; /* not durable yet */
+	struct span registry, repository, tag; /* in bytes[] */
 	char bytes[];
 };
 
@@ -71,8 +71,7 @@ find(const struct claims *c, const struct ledger_op *op)
 {
 	struct held *h = c->bucket[bucket_of(op)];
 
-	while (h != NULL && !(span_eq(h->tag, op->tag) && span_eq(h->repository, op->repository) &&
-	    span_eq(h->registry, op->registry)))
+	while (h != NULL && !(span_eq(h->tag, op->tag) && span_eq(h->repository, op->repository) && span_eq(h->registry, op->registry)))
 		h = h->next;
 	return h;
 }
@@ -176,7 +175,7 @@ look(const struct held *held, enum store_found found, const struct tag_record *r
 	if (found == STORE_FAILED)
 		return false;
 	if (found == STORE_DAMAGED)
-		return true;	/* LEDGER_DOWN for this one: neither locked nor absent by accident */
+		return true; /* LEDGER_DOWN for this one: neither locked nor absent by accident */
 	if (held != NULL) {
 		copy(op->current_digest, held->digest);
 		op->answer = same(held->digest, op->digest) ? LEDGER_BUSY : LEDGER_CLAIMED_OTHER;
@@ -206,7 +205,7 @@ claim(struct claims *c, struct store *s, struct ledger_op *op, const struct tag_
 	else if (seen == LEDGER_UNRESOLVED && same(was->digest, op->digest))
 		copy(now.old_digest, was->old_digest);
 	else if (seen != LEDGER_ABSENT)
-		return true;	/* the answer stands */
+		return true; /* the answer stands */
 	op->answer = LEDGER_DOWN;
 	h = hold(c, op);
 	if (h == NULL)
@@ -218,8 +217,8 @@ claim(struct claims *c, struct store *s, struct ledger_op *op, const struct tag_
 		return false;
 	copy(op->current_digest, now.old_digest);
 	op->claimed_at = now.claimed_at;
-	op->answer = seen == LEDGER_ABSENT ? LEDGER_CLAIMED_NEW : seen == LEDGER_LOCKED ? LEDGER_CLAIMED_OVER :
-	    LEDGER_CLAIMED_AGAIN;
+	op->answer = seen == LEDGER_ABSENT ? LEDGER_CLAIMED_NEW : seen == LEDGER_LOCKED ? LEDGER_CLAIMED_OVER
+											: LEDGER_CLAIMED_AGAIN;
 	return true;
 }
 
@@ -268,6 +267,13 @@ leave(struct store *s, struct ledger_op *op, const struct tag_record *was, int64
 	return true;
 }
 
+/* A clock that went back makes no claim older. */
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* FOUND, CONFIRM, RELEASE, UNRESOLVE of the claim in *h. */
 static bool
 end_held(struct store *s, struct ledger_op *op, const struct held *h, const struct tag_record *was)
@@ -278,7 +284,7 @@ end_held(struct store *s, struct ledger_op *op, const struct held *h, const stru
 			return confirm(s, op, was, "found", op->found);
 		/* only who is the first may find: an earlier push may still be on its way, an old digest is known */
 		if (h->again || was->old_digest[0] != '\0' || !ledger_digest_valid(op->found))
-			return leave(s, op, was, op->now) && (op->answer = LEDGER_ABSENT, true);
+			return leave(s, op, was, later(op->now, was->claimed_at)) && (op->answer = LEDGER_ABSENT, true);
 		return confirm(s, op, was, "found", op->found);
 	case LEDGER_CONFIRM:
 		return confirm(s, op, was, "confirmed", was->digest);
@@ -286,7 +292,7 @@ end_held(struct store *s, struct ledger_op *op, const struct held *h, const stru
 		/* our push did not happen, the earlier one still may have */
 		return h->again ? leave(s, op, was, h->since) : undo(s, op, was, "released");
 	case LEDGER_UNRESOLVE:
-		return leave(s, op, was, op->now);
+		return leave(s, op, was, later(op->now, was->claimed_at));
 	case LEDGER_LOOKUP:
 	case LEDGER_CLAIM:
 	case LEDGER_SETTLE:
@@ -308,9 +314,10 @@ end_unheld(struct store *s, struct ledger_op *op, const struct tag_record *was)
 	if (op->verb == LEDGER_ADOPT && same(op->found, was->digest))
 		return confirm(s, op, was, "adopted", op->found);
 	/* what was sent may still arrive: nothing but its own digest ends a claim early */
-	if (op->now - was->claimed_at <= op->settle)
+	if (op->now < 0 || op->now - was->claimed_at <= op->settle)
 		return true;
-	if (op->verb == LEDGER_SETTLE)
+	/* a digest that was confirmed once is not forgotten for one that came from elsewhere */
+	if (op->verb == LEDGER_SETTLE || was->old_digest[0] != '\0')
 		return undo(s, op, was, "settled");
 	op->answer = LEDGER_DOWN;
 	return !ledger_digest_valid(op->found) || confirm(s, op, was, "adopted", op->found);

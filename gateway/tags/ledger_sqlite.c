@@ -1,0 +1,451 @@
+/*
+ * ledger_sqlite.c - the ledger's rows in SQLite: WAL, synchronous FULL, one process at a time.
+ *
+ * A row is believed only when it can be one that this file wrote. The file is held with an exclusive lock, and its
+ * inode is looked at with every commit: a ledger that was deleted or put back under us refuses.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/log.h"
+#include "gateway/tags/ledger_store.h"
+
+#define APPLICATION_ID 0x54576c67 /* "TWlg" */
+#define SCHEMA_VERSION 1
+#define TEXT_(x)       #x
+#define TEXT(x)	       TEXT_(x)
+#define SET_VERSION    "PRAGMA user_version = " TEXT(SCHEMA_VERSION)
+
+static const char schema[] =
+    "BEGIN EXCLUSIVE;"
+    "CREATE TABLE tag_record("
+    "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL,"
+    "  state TEXT NOT NULL CHECK(state IN ('claimed', 'confirmed')),"
+    "  digest TEXT NOT NULL, old_digest TEXT NOT NULL, claimed_at INTEGER NOT NULL,"
+    "  PRIMARY KEY(registry, repository, tag)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tag_history("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, what TEXT NOT NULL,"
+    "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL,"
+    "  digest TEXT NOT NULL, old_digest TEXT NOT NULL,"
+    "  who TEXT NOT NULL, source TEXT NOT NULL, event_id TEXT NOT NULL) STRICT;"
+    "CREATE TRIGGER tag_history_update BEFORE UPDATE ON tag_history"
+    "  BEGIN SELECT RAISE(ABORT, 'tag_history is append-only'); END;"
+    "CREATE TRIGGER tag_history_delete BEFORE DELETE ON tag_history"
+    "  BEGIN SELECT RAISE(ABORT, 'tag_history is append-only'); END;"
+    /* INSERT OR REPLACE deletes without asking the trigger above */
+    "CREATE TRIGGER tag_history_replace BEFORE INSERT ON tag_history"
+    "  WHEN EXISTS (SELECT 1 FROM tag_history WHERE seq = NEW.seq)"
+    "  BEGIN SELECT RAISE(ABORT, 'tag_history is append-only'); END;"
+    "PRAGMA application_id = " TEXT(APPLICATION_ID) ";" SET_VERSION ";"
+						    "COMMIT";
+
+enum statement {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
+	GET,
+	PUT,
+	REMOVE,
+	REMEMBER,
+	STATEMENTS
+};
+
+static const char *const sql[STATEMENTS] = {
+	[BEGIN] = "BEGIN IMMEDIATE",
+	[COMMIT] = "COMMIT",
+	[ROLLBACK] = "ROLLBACK",
+	[GET] = "SELECT state, digest, old_digest, claimed_at FROM tag_record"
+		" WHERE registry = ?1 AND repository = ?2 AND tag = ?3",
+	[PUT] = "INSERT INTO tag_record(registry, repository, tag, state, digest, old_digest, claimed_at)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET state = excluded.state,"
+		" digest = excluded.digest, old_digest = excluded.old_digest, claimed_at = excluded.claimed_at",
+	[REMOVE] = "DELETE FROM tag_record WHERE registry = ?1 AND repository = ?2 AND tag = ?3",
+	[REMEMBER] = "INSERT INTO tag_history(registry, repository, tag, at, what, digest, old_digest, who, source, event_id)"
+		     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+};
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *stmt[STATEMENTS];
+	char *path, *wal;
+	struct stat path_was, wal_was;
+	bool told; /* of the failure that still lasts */
+};
+
+/* ---- failing ---- */
+
+static bool
+failed(struct store *s, const char *doing)
+{
+	if (!s->told)
+		log_error("msg=tag ledger %s: %s: %s", s->path, doing, sqlite3_errmsg(s->db));
+	s->told = true;
+	return false;
+}
+
+static bool
+same_file(const char *path, const struct stat *was)
+{
+	struct stat now;
+
+	return stat(path, &now) == 0 && now.st_ino == was->st_ino && now.st_dev == was->st_dev;
+}
+
+static bool
+in_place(struct store *s)
+{
+	if (same_file(s->path, &s->path_was) && same_file(s->wal, &s->wal_was))
+		return true;
+	if (!s->told)
+		log_error("msg=tag ledger %s was deleted or replaced while in use: restart with the right file", s->path);
+	s->told = true;
+	return false;
+}
+
+/* ---- statements ---- */
+
+static bool
+bind_span(sqlite3_stmt *q, int at, struct span s)
+{
+	return s.n <= INT_MAX && sqlite3_bind_text(q, at, s.n == 0 ? "" : s.p, (int)s.n, SQLITE_STATIC) == SQLITE_OK;
+}
+
+static bool
+bind_key(sqlite3_stmt *q, const struct ledger_op *key)
+{
+	return bind_span(q, 1, key->registry) && bind_span(q, 2, key->repository) && bind_span(q, 3, key->tag);
+}
+
+/* Run to the end; nothing of the caller's stays bound. */
+static bool
+run(struct store *s, enum statement which)
+{
+	sqlite3_stmt *q = s->stmt[which];
+	int rc = sqlite3_step(q);
+
+	if (rc != SQLITE_DONE)
+		(void)failed(s, sql[which]);
+	sqlite3_reset(q);
+	sqlite3_clear_bindings(q);
+	return rc == SQLITE_DONE;
+}
+
+static bool
+begin(struct store *s)
+{
+	return sqlite3_get_autocommit(s->db) == 0 || run(s, BEGIN);
+}
+
+/* ---- rows ---- */
+
+/* Column `at` as a digest, which may be empty when `none`. */
+static bool
+read_digest(sqlite3_stmt *q, int at, bool none, char out[static LEDGER_DIGEST])
+{
+	const unsigned char *text;
+	int n;
+
+	memset(out, 0, LEDGER_DIGEST);
+	if (sqlite3_column_type(q, at) != SQLITE_TEXT)
+		return false;
+	text = sqlite3_column_text(q, at);
+	n = sqlite3_column_bytes(q, at);
+	if (text == NULL)
+		return false;
+	if (n == 0)
+		return none;
+	if (n != LEDGER_DIGEST - 1)
+		return false;
+	memcpy(out, text, LEDGER_DIGEST - 1);
+	return ledger_digest_valid(out);
+}
+
+static bool
+read_row(sqlite3_stmt *q, struct tag_record *out)
+{
+	const unsigned char *text = sqlite3_column_text(q, 0);
+	struct span state = { (const char *)text, text == NULL ? 0 : (size_t)sqlite3_column_bytes(q, 0) };
+
+	out->confirmed = span_eq(state, SPAN("confirmed"));
+	if (!out->confirmed && !span_eq(state, SPAN("claimed")))
+		return false;
+	if (!read_digest(q, 1, false, out->digest) || !read_digest(q, 2, true, out->old_digest))
+		return false;
+	/* what is confirmed waits for nothing: it has no digest to go back to */
+	if (out->confirmed && out->old_digest[0] != '\0')
+		return false;
+	if (sqlite3_column_type(q, 3) != SQLITE_INTEGER)
+		return false;
+	out->claimed_at = sqlite3_column_int64(q, 3);
+	return out->claimed_at >= 0;
+}
+
+enum store_found
+store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
+{
+	sqlite3_stmt *q = s->stmt[GET];
+	enum store_found found = STORE_FAILED;
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	rc = bind_key(q, key) ? sqlite3_step(q) : SQLITE_ERROR;
+	if (rc == SQLITE_ROW && read_row(q, out))
+		found = STORE_RECORD;
+	else if (rc == SQLITE_ROW)
+		found = STORE_DAMAGED;
+	else if (rc == SQLITE_DONE)
+		found = STORE_NONE;
+	else
+		(void)failed(s, "read");
+	if (found == STORE_DAMAGED) {
+		memset(out, 0, sizeof *out);
+		log_error("msg=tag ledger %s: the record of %.*s:%.*s is damaged; pushes of this tag are refused", s->path,
+		    SPAN_FMT(key->repository), SPAN_FMT(key->tag));
+	}
+	sqlite3_reset(q);
+	sqlite3_clear_bindings(q);
+	return found;
+}
+
+static bool
+put_record(struct store *s, const struct ledger_op *key, const struct tag_record *now)
+{
+	sqlite3_stmt *q = s->stmt[PUT];
+
+	if (now == NULL)
+		return bind_key(s->stmt[REMOVE], key) && run(s, REMOVE);
+	return bind_key(q, key) && bind_span(q, 4, now->confirmed ? SPAN("confirmed") : SPAN("claimed")) &&
+	    bind_span(q, 5, span_of(now->digest)) && bind_span(q, 6, span_of(now->old_digest)) &&
+	    sqlite3_bind_int64(q, 7, now->claimed_at) == SQLITE_OK && run(s, PUT);
+}
+
+bool
+store_put(struct store *s, const struct ledger_op *key, const struct tag_record *now, const struct tag_change *change)
+{
+	sqlite3_stmt *q = s->stmt[REMEMBER];
+
+	return begin(s) && put_record(s, key, now) && bind_key(q, key) &&
+	    sqlite3_bind_int64(q, 4, key->now) == SQLITE_OK && bind_span(q, 5, span_of(change->what)) &&
+	    bind_span(q, 6, span_of(change->digest)) && bind_span(q, 7, span_of(change->old_digest)) &&
+	    bind_span(q, 8, key->who) && bind_span(q, 9, key->source) && bind_span(q, 10, key->event_id) &&
+	    run(s, REMEMBER);
+}
+
+bool
+store_end(struct store *s, bool keep)
+{
+	bool open = sqlite3_get_autocommit(s->db) == 0;
+
+	if (keep && open && !run(s, COMMIT))
+		keep = false;
+	/* a failed commit may have ended it by itself */
+	if (!keep && sqlite3_get_autocommit(s->db) == 0)
+		(void)run(s, ROLLBACK);
+	if (!keep || !in_place(s))
+		return false;
+	if (open)
+		s->told = false;
+	return true;
+}
+
+bool
+store_works(struct store *s)
+{
+	/* the version that is there already: a page, a commit and an fsync, and nothing changed */
+	if (sqlite3_exec(s->db, SET_VERSION, NULL, NULL, NULL) != SQLITE_OK)
+		return failed(s, "write");
+	if (!in_place(s))
+		return false;
+	s->told = false;
+	return true;
+}
+
+/* ---- opening ---- */
+
+static bool
+refuse(char *err, size_t err_size, const char *path, const char *why)
+{
+	snprintf(err, err_size, "%s: %s", path, why);
+	return false;
+}
+
+/* A name in a directory is durable when the directory is. */
+static bool
+sync_directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash == NULL ? strdup(".") : slash == path ? strdup("/")
+								: strndup(path, (size_t)(slash - path));
+	int fd = dir == NULL ? -1 : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	free(dir);
+	return ok;
+}
+
+/* There is a file that is ours alone. It is opened here only to create it: a close() would end locks on it. */
+static bool
+prepare_file(struct store *s, char *err, size_t err_size)
+{
+	int fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0 && errno != EEXIST)
+		return refuse(err, err_size, s->path, strerror(errno));
+	if (fd >= 0) {
+		bool ok = fchmod(fd, 0600) == 0;
+
+		close(fd);
+		if (!ok || !sync_directory_of(s->path))
+			return refuse(err, err_size, s->path, strerror(errno));
+	}
+	if (stat(s->path, &s->path_was) != 0)
+		return refuse(err, err_size, s->path, strerror(errno));
+	if (!S_ISREG(s->path_was.st_mode))
+		return refuse(err, err_size, s->path, "is not a file");
+	if ((s->path_was.st_mode & 022) != 0)
+		return refuse(err, err_size, s->path, "others may write to it; chmod 600");
+	return true;
+}
+
+/* The first value of a query's first row as a number; -1 when there is none. */
+static int64_t
+ask(sqlite3 *db, const char *query)
+{
+	sqlite3_stmt *q = NULL;
+	int64_t n = -1;
+
+	if (sqlite3_prepare_v2(db, query, -1, &q, NULL) == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+		n = sqlite3_column_int64(q, 0);
+	sqlite3_finalize(q);
+	return n;
+}
+
+static bool
+exec_ok(sqlite3 *db, const char *text)
+{
+	return sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static const char *
+why_not(sqlite3 *db)
+{
+	switch (sqlite3_errcode(db)) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return "another process has it open; a ledger belongs to one gateway";
+	case SQLITE_NOTADB:
+		return "is not a tag ledger";
+	case SQLITE_READONLY:
+		return "cannot be written to; check the owner of the file and its directory";
+	default:
+		return sqlite3_errmsg(db);
+	}
+}
+
+/*
+ * DEFENSIVE before anything of the file is read: its schema is data, not instructions. Exclusive before WAL: then
+ * there is no shared memory, and a second process meets the lock.
+ */
+static bool
+take_file(struct store *s, char *err, size_t err_size)
+{
+	int rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+	    NULL);
+
+	if (rc != SQLITE_OK)
+		return refuse(err, err_size, s->path, s->db == NULL ? "out of memory" : why_not(s->db));
+	sqlite3_extended_result_codes(s->db, 0);
+	sqlite3_busy_timeout(s->db, 1000);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, (int *)NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, (int *)NULL);
+	if (!exec_ok(s->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON; PRAGMA journal_mode = WAL;"
+			    "PRAGMA synchronous = FULL; BEGIN EXCLUSIVE; COMMIT"))
+		return refuse(err, err_size, s->path, why_not(s->db));
+	if (ask(s->db, "PRAGMA synchronous") != 2)
+		return refuse(err, err_size, s->path, "cannot be made durable");
+	return true;
+}
+
+static bool
+check_schema(struct store *s, char *err, size_t err_size)
+{
+	/* nothing in it, and never was: application_id is written with the schema, in one transaction */
+	if (ask(s->db, "PRAGMA application_id") == 0 && ask(s->db, "PRAGMA user_version") == 0 &&
+	    ask(s->db, "SELECT count(*) FROM sqlite_schema") == 0 && !exec_ok(s->db, schema))
+		return refuse(err, err_size, s->path, why_not(s->db));
+	if (ask(s->db, "PRAGMA application_id") != APPLICATION_ID)
+		return refuse(err, err_size, s->path, "is a database, but not a tag ledger");
+	if (ask(s->db, "PRAGMA user_version") != SCHEMA_VERSION)
+		return refuse(err, err_size, s->path, "was written by another version of tidewaiter");
+	if (ask(s->db, "SELECT count(*) FROM sqlite_schema WHERE (type, name, tbl_name) IN (VALUES"
+		       " ('table', 'tag_record', 'tag_record'), ('table', 'tag_history', 'tag_history'),"
+		       " ('trigger', 'tag_history_update', 'tag_history'),"
+		       " ('trigger', 'tag_history_delete', 'tag_history'),"
+		       " ('trigger', 'tag_history_replace', 'tag_history'))") != 5 ||
+	    ask(s->db, "SELECT quick_check = 'ok' FROM pragma_quick_check(1)") != 1)
+		return refuse(err, err_size, s->path, "is damaged; restore it from a backup");
+	return true;
+}
+
+static bool
+prepare_statements(struct store *s, char *err, size_t err_size)
+{
+	for (int i = 0; i < STATEMENTS; i++)
+		if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) != SQLITE_OK)
+			return refuse(err, err_size, s->path, "is damaged; restore it from a backup");
+	/* a first write: there is a WAL from here on, and it stays as long as we do */
+	if (!exec_ok(s->db, SET_VERSION))
+		return refuse(err, err_size, s->path, why_not(s->db));
+	if (stat(s->wal, &s->wal_was) != 0)
+		return refuse(err, err_size, s->path, "has no write-ahead log; check the file system it is on");
+	return true;
+}
+
+struct store *
+store_open(const char *path, char *err, size_t err_size)
+{
+	struct store *s = calloc(1, sizeof *s);
+	size_t n = strlen(path);
+
+	if (s != NULL) {
+		s->path = strdup(path);
+		s->wal = malloc(n + sizeof "-wal");
+	}
+	if (s == NULL || s->path == NULL || s->wal == NULL) {
+		(void)refuse(err, err_size, path, "out of memory");
+		goto fail;
+	}
+	memcpy(s->wal, path, n);
+	memcpy(s->wal + n, "-wal", sizeof "-wal");
+	if (!prepare_file(s, err, err_size) || !take_file(s, err, err_size) || !check_schema(s, err, err_size) ||
+	    !prepare_statements(s, err, err_size))
+		goto fail;
+	return s;
+fail:
+	store_close(s);
+	return NULL;
+}
+
+void
+store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	for (int i = 0; i < STATEMENTS; i++)
+		sqlite3_finalize(s->stmt[i]);
+	sqlite3_close(s->db);
+	free(s->path);
+	free(s->wal);
+	free(s);
+}
