@@ -316,11 +316,14 @@ end_unheld(struct store *s, struct ledger_op *op, const struct tag_record *was)
 	/* what was sent may still arrive: nothing but its own digest ends a claim early */
 	if (op->now < 0 || op->now - was->claimed_at <= op->settle)
 		return true;
+	if (op->verb == LEDGER_ADOPT && !ledger_digest_valid(op->found)) {
+		op->answer = LEDGER_DOWN;
+		return true;
+	}
 	/* a digest that was confirmed once is not forgotten for one that came from elsewhere */
 	if (op->verb == LEDGER_SETTLE || was->old_digest[0] != '\0')
 		return undo(s, op, was, "settled");
-	op->answer = LEDGER_DOWN;
-	return !ledger_digest_valid(op->found) || confirm(s, op, was, "adopted", op->found);
+	return confirm(s, op, was, "adopted", op->found);
 }
 
 static bool
