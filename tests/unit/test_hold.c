@@ -1,0 +1,498 @@
+/*
+ * test_hold.c - the hold with a fake ledger and a fake upstream: scenarios, told at once or later, and given up at
+ * every point of each.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+
+#include "gateway/tags/hold.h"
+#include "tests/unit/check.h"
+
+#define NOW	10000
+#define SETTLE	900
+
+/*
+ * In: what the ledger, upstream, the timer and the request answer, one word each:
+ *   new again same busy other down ok absent        the ledger; over:b again:b locked:b with the present digest
+ *   young:b old:b                                   the ledger: unresolved claim of b, of just now or long ago
+ *   p:a p0 p?                                       the probe: has a, is absent, is unknown
+ *   t                                               the timer
+ *   stored refused notsent unsure                   the PUT
+ * Out: what the hold did.
+ */
+enum flag {
+	OVERWRITE = 1,
+	APPEND_ONLY = 2,
+	BLIND = 4	/* no read-back */
+};
+
+static const struct row {
+	const char *name;
+	unsigned flags;
+	const char *in, *out;
+} rows[] = {
+	{ "new tag", 0, "new p0 stored p:a ok",
+	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
+	{ "new tag, not read back", BLIND, "new p0 stored ok",
+	    "claim tag.claimed probe granted confirm tag.confirmed done" },
+	{ "new sha256- tag", APPEND_ONLY, "new p0 stored p:a ok",
+	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
+	{ "same digest again", 0, "same stored p:a", "claim granted probe done" },
+	{ "same digest again, not read back", BLIND, "same stored", "claim granted done" },
+	{ "same digest, upstream moved", 0, "same stored p:b", "claim granted probe refused:not_confirmed" },
+	{ "same digest, upstream silent", 0, "same stored p?", "claim granted probe refused:not_confirmed" },
+	{ "same digest, refused by upstream", 0, "same refused", "claim granted done" },
+	{ "same digest, timeout", 0, "same unsure", "claim granted done" },
+	{ "ledger down", 0, "down", "claim refused:ledger_down" },
+	/* confirmed with another digest */
+	{ "locked", 0, "locked:b", "claim may? refused:tag_locked" },
+	{ "locked, append only", APPEND_ONLY | OVERWRITE, "locked:b", "claim refused:tag_append_only" },
+	{ "locked, overwrite", OVERWRITE, "locked:b over:b stored p:a ok",
+	    "claim may? claim+ tag.claimed granted probe confirm tag.confirmed done" },
+	{ "locked, overwrite, 4xx", OVERWRITE, "locked:b over:b refused ok",
+	    "claim may? claim+ tag.claimed granted release tag.released done" },
+	{ "locked, overwrite, somebody else now", OVERWRITE, "locked:b other", "claim may? claim+ refused:tag_pending" },
+	/* upstream had it before the ledger */
+	{ "found the same", 0, "new p:a ok stored p:a", "claim tag.claimed probe found:a tag.found granted probe done" },
+	{ "found another", 0, "new p:b ok locked:b",
+	    "claim tag.claimed probe found:b tag.found claim may? refused:tag_locked" },
+	{ "found another, append only", APPEND_ONLY, "new p:b ok locked:b",
+	    "claim tag.claimed probe found:b tag.found claim refused:tag_append_only" },
+	{ "found another, overwrite", OVERWRITE, "new p:b ok locked:b over:b stored p:a ok",
+	    "claim tag.claimed probe found:b tag.found claim may? claim+ tag.claimed granted probe confirm tag.confirmed done" },
+	{ "found, ledger down", 0, "new p:b down", "claim tag.claimed probe found:b refused:ledger_down" },
+	{ "found, claim gone", 0, "new p:a absent", "claim tag.claimed probe found:a refused:tag_unknown" },
+	{ "unknown", 0, "new p? ok", "claim tag.claimed probe release tag.released refused:tag_unknown" },
+	{ "unknown, ledger down", 0, "new p? down", "claim tag.claimed probe release refused:tag_unknown" },
+	/* another push is at it */
+	{ "other digest in flight", 0, "other", "claim refused:tag_pending" },
+	{ "other digest in flight, overwrite", OVERWRITE, "other", "claim refused:tag_pending" },
+	{ "same digest in flight", 0, "busy t busy t same stored p:a", "claim timer claim timer claim granted probe done" },
+	{ "same digest in flight for long", 0, "busy t busy t busy t busy t busy t busy t busy t busy t busy t busy t busy",
+	    "claim timer claim timer claim timer claim timer claim timer claim timer claim timer claim timer claim timer"
+	    " claim timer claim refused:tag_busy" },
+	{ "same digest in flight, then another", 0, "busy t locked:b", "claim timer claim may? refused:tag_locked" },
+	/* an earlier push of another digest ended nobody knows how */
+	{ "unresolved, arrived", 0, "young:b p:b ok locked:b",
+	    "claim probe adopt:b/b tag.confirmed claim may? refused:tag_locked" },
+	{ "unresolved, arrived, overwrite", OVERWRITE, "old:b p:b ok locked:b over:b stored p:a ok",
+	    "claim probe adopt:b/b tag.confirmed claim may? claim+ tag.claimed granted probe confirm tag.confirmed done" },
+	{ "unresolved, young", OVERWRITE, "young:b p0", "claim probe refused:tag_pending" },
+	{ "unresolved, settled", 0, "old:b p0 ok new p0 stored p:a ok",
+	    "claim probe settle:b tag.settled claim tag.claimed probe granted probe confirm tag.confirmed done" },
+	{ "unresolved, old, ledger's clock differs", 0, "old:b p0 young:b", "claim probe settle:b refused:tag_pending" },
+	{ "unresolved, settled by another", 0, "old:b p0 absent other", "claim probe settle:b claim refused:tag_pending" },
+	{ "unresolved, upstream unknown", 0, "old:b p?", "claim probe refused:tag_unknown" },
+	{ "unresolved, third digest, young", 0, "young:b p:c", "claim probe refused:tag_pending" },
+	{ "unresolved, our digest is there, young", 0, "young:b p:a", "claim probe refused:tag_pending" },
+	{ "unresolved, third digest, old", 0, "old:b p:c ok locked:c",
+	    "claim probe adopt:b/c tag.settled claim may? refused:tag_locked" },
+	{ "unresolved, ledger down", 0, "old:b p0 down", "claim probe settle:b refused:ledger_down" },
+	{ "unresolved, for ever anew", 0,
+	    "old:b p0 absent old:b p0 absent old:b p0 absent old:b p0 absent old:b p0 absent old:b p0 absent"
+	    " old:b p0 absent old:b p0 absent",
+	    "claim probe settle:b claim probe settle:b claim probe settle:b claim probe settle:b claim probe settle:b"
+	    " claim probe settle:b claim probe settle:b claim probe settle:b refused:tag_busy" },
+	/* an earlier push of our digest */
+	{ "again", 0, "again p0 stored p:a ok",
+	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
+	{ "again, had arrived", 0, "again p:a ok stored p:a", "claim tag.claimed probe found:a tag.found granted probe done" },
+	{ "again, another is there", 0, "again p:b ok",
+	    "claim tag.claimed probe may? release tag.unresolved refused:tag_locked" },
+	{ "again, another is there, overwrite", OVERWRITE, "again p:b stored p:a ok",
+	    "claim tag.claimed probe may? granted probe confirm tag.confirmed done" },
+	{ "again, somebody else's overwrite", 0, "again:b p:b ok",
+	    "claim tag.claimed probe may? release tag.unresolved refused:tag_locked" },
+	{ "again, somebody else's overwrite, tag lost", 0, "again:b p0 ok",
+	    "claim tag.claimed probe may? release tag.unresolved refused:tag_locked" },
+	{ "again, own overwrite", OVERWRITE, "again:b p0 refused ok",
+	    "claim tag.claimed probe may? granted release tag.unresolved done" },
+	{ "again, unknown", 0, "again p? ok", "claim tag.claimed probe release tag.unresolved refused:tag_unknown" },
+	/* how the PUT ends */
+	{ "4xx", 0, "new p0 refused ok", "claim tag.claimed probe granted release tag.released done" },
+	{ "4xx, ledger down", 0, "new p0 refused down", "claim tag.claimed probe granted release done" },
+	{ "not sent", 0, "new p0 notsent ok", "claim tag.claimed probe granted release tag.released done" },
+	{ "timeout", 0, "new p0 unsure ok", "claim tag.claimed probe granted unresolve tag.unresolved done" },
+	{ "timeout, ledger down", 0, "new p0 unsure down", "claim tag.claimed probe granted unresolve done" },
+	{ "another digest read back", 0, "new p0 stored p:b ok",
+	    "claim tag.claimed probe granted probe unresolve tag.unresolved refused:not_confirmed" },
+	{ "nothing read back", 0, "new p0 stored p0 ok",
+	    "claim tag.claimed probe granted probe unresolve tag.unresolved refused:not_confirmed" },
+	{ "read back unknown", 0, "new p0 stored p? down",
+	    "claim tag.claimed probe granted probe unresolve refused:not_confirmed" },
+	{ "confirmed, ledger down", 0, "new p0 stored p:a down",
+	    "claim tag.claimed probe granted probe confirm refused:ledger_down" },
+	{ "confirmed, claim gone", 0, "new p0 stored p:a absent",
+	    "claim tag.claimed probe granted probe confirm refused:not_confirmed" },
+};
+
+/* ---- the fake environment ---- */
+
+enum want {
+	WANT_NOTHING = 0,
+	WANT_LEDGER,
+	WANT_PROBE,
+	WANT_TIMER,
+	WANT_PUT
+};
+
+struct world {
+	const struct row *row;
+	struct hold *hold;
+	struct ledger_op *op;
+	enum want want;		/* what the hold waits for */
+	const char *in;		/* what is left */
+	const char *rest;	/* the ledger's answer once it was given up; a claim succeeds nevertheless */
+	bool at_once;		/* answers come before the call returns */
+	int abandon_at;		/* inputs left until it is given up; -1: never */
+	bool abandon_in_event;
+	bool abandoned, held, sent;
+	int gone, ended, late_events;
+	enum ledger_verb last_verb;
+	uint64_t next_token;
+	unsigned waited;
+	char out[1024];
+};
+
+static struct world *world;
+
+static void
+out(const char *word, const char *more)
+{
+	size_t n = strlen(world->out);
+
+	snprintf(world->out + n, sizeof world->out - n, "%s%s%s", n == 0 ? "" : " ", word, more);
+}
+
+static void
+digest_of(char c, char to[static LEDGER_DIGEST])
+{
+	memcpy(to, "sha256:", 7);
+	memset(to + 7, c, 64);
+	to[71] = '\0';
+}
+
+static char
+letter(const char digest[static LEDGER_DIGEST])
+{
+	return digest[0] == '\0' ? '-' : digest[70];
+}
+
+static void next_input(void);
+
+static void
+wanted(enum want want)
+{
+	CHECK_ROW(world->want == WANT_NOTHING, world->row->name);	/* one thing at a time */
+	world->want = want;
+	if (world->at_once)
+		next_input();
+}
+
+void
+ledger_submit(struct ledger *l, struct ledger_op *op)
+{
+	static const char *const names[] = { "lookup", "claim", "found", "confirm", "release", "unresolve", "settle", "adopt" };
+	char more[8] = "";
+
+	(void)l;
+	if (op->verb == LEDGER_CLAIM && op->overwrite)
+		snprintf(more, sizeof more, "+");
+	if (op->verb == LEDGER_FOUND)
+		snprintf(more, sizeof more, ":%c", letter(op->found));
+	if (op->verb == LEDGER_SETTLE)
+		snprintf(more, sizeof more, ":%c", letter(op->digest));
+	if (op->verb == LEDGER_ADOPT)
+		snprintf(more, sizeof more, ":%c/%c", letter(op->digest), letter(op->found));
+	out(names[op->verb], more);
+	CHECK_ROW(op->now == NOW && span_eq(op->tag, SPAN("v1")) && span_eq(op->who, SPAN("me")), world->row->name);
+	if (op->verb == LEDGER_CLAIM)
+		CHECK_ROW(letter(op->digest) == 'a', world->row->name);
+	if (op->verb != LEDGER_CLAIM && op->verb != LEDGER_SETTLE && op->verb != LEDGER_ADOPT) {
+		CHECK_ROW(world->held && op->token == world->next_token, world->row->name);
+		world->held = false;
+	}
+	world->last_verb = op->verb;
+	world->op = op;
+	wanted(WANT_LEDGER);
+}
+
+static void
+probe(void *ctx, struct hold *h)
+{
+	(void)ctx;
+	(void)h;
+	CHECK_ROW(!world->abandoned, world->row->name);
+	out("probe", "");
+	wanted(WANT_PROBE);
+}
+
+static bool
+may_overwrite(void *ctx, struct hold *h)
+{
+	(void)ctx;
+	(void)h;
+	out("may?", "");
+	return (world->row->flags & OVERWRITE) != 0;
+}
+
+static void
+timer(void *ctx, struct hold *h, unsigned ms)
+{
+	(void)ctx;
+	(void)h;
+	if (ms == 0) {
+		world->want = WANT_NOTHING;
+		return;
+	}
+	world->waited += ms;
+	CHECK_ROW(world->waited <= 5000, world->row->name);
+	out("timer", "");
+	wanted(WANT_TIMER);
+}
+
+static int64_t
+now(void *ctx)
+{
+	(void)ctx;
+	return NOW;
+}
+
+static void
+event(void *ctx, struct hold *h, enum hold_event ev, enum refuse why)
+{
+	(void)ctx;
+	world->late_events += world->abandoned;
+	CHECK_ROW(world->ended == 0 && hold_old_digest(h) != NULL, world->row->name);
+	world->ended += ev != HOLD_GRANTED;
+	if (ev == HOLD_REFUSED)
+		out("refused:", refusal_of(why)->symbol);
+	else
+		out(ev == HOLD_DONE ? "done" : "granted", "");
+	CHECK_ROW((ev == HOLD_REFUSED) == (why != REFUSE_NONE), world->row->name);
+	world->sent = world->sent || ev == HOLD_GRANTED;
+	if (world->abandon_in_event) {
+		world->abandoned = true;
+		hold_abandon(h);
+		return;
+	}
+	if (ev == HOLD_GRANTED)
+		wanted(WANT_PUT);
+}
+
+static void
+note(void *ctx, const char *name, const char *digest, const char *old_digest)
+{
+	(void)ctx;
+	CHECK_ROW(digest[0] != '\0' && old_digest != NULL, world->row->name);
+	out(name, "");
+}
+
+static void
+gone(void *ctx)
+{
+	((struct world *)ctx)->gone++;
+}
+
+/* ---- inputs ---- */
+
+static bool
+is(const char *word, const char *name)
+{
+	return strcmp(word, name) == 0;
+}
+
+static void
+answer_ledger(const char *word)
+{
+	static const struct {
+		const char *word;
+		enum ledger_answer answer;
+	} answers[] = { { "new", LEDGER_CLAIMED_NEW }, { "over", LEDGER_CLAIMED_OVER }, { "again", LEDGER_CLAIMED_AGAIN },
+		{ "same", LEDGER_SAME }, { "busy", LEDGER_BUSY }, { "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
+		{ "young", LEDGER_UNRESOLVED }, { "old", LEDGER_UNRESOLVED }, { "ok", LEDGER_OK }, { "absent", LEDGER_ABSENT } };
+	struct ledger_op *op = world->op;
+	size_t n = strcspn(word, ":");
+
+	op->answer = LEDGER_DOWN;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+		if (strlen(answers[i].word) == n && strncmp(word, answers[i].word, n) == 0)
+			op->answer = answers[i].answer;
+	if (op->verb == LEDGER_CLAIM) {
+		op->current_digest[0] = '\0';
+		if (word[n] == ':')
+			digest_of(word[n + 1], op->current_digest);
+		if (is(word, "same"))
+			digest_of('a', op->current_digest);
+		op->claimed_at = strncmp(word, "old", 3) == 0 ? NOW - SETTLE - 1 : NOW - SETTLE;
+	}
+	if (op->answer == LEDGER_CLAIMED_NEW || op->answer == LEDGER_CLAIMED_OVER || op->answer == LEDGER_CLAIMED_AGAIN) {
+		op->token = ++world->next_token;
+		world->held = true;
+	}
+	op->mail.deliver(&op->mail);
+}
+
+static void
+answer_probe(const char *word)
+{
+	char digest[LEDGER_DIGEST] = "";
+
+	if (word[1] == ':')
+		digest_of(word[2], digest);
+	hold_probed(world->hold, word[1] == ':' ? PROBE_PRESENT : word[1] == '0' ? PROBE_ABSENT : PROBE_UNKNOWN, digest);
+}
+
+static void
+answer(const char *word)
+{
+	enum want want = world->want;
+
+	world->want = WANT_NOTHING;
+	switch (want) {
+	case WANT_LEDGER:
+		answer_ledger(word);
+		return;
+	case WANT_PROBE:
+		answer_probe(word);
+		return;
+	case WANT_TIMER:
+		CHECK_ROW(is(word, "t"), world->row->name);
+		hold_timer(world->hold);
+		return;
+	case WANT_PUT:
+		hold_finish(world->hold, is(word, "stored") ? PUT_STORED : is(word, "refused") ? PUT_REFUSED :
+			is(word, "notsent")						       ? PUT_NOT_SENT :
+													 PUT_UNSURE);
+		return;
+	case WANT_NOTHING:
+		CHECK_ROW(!"an answer that nobody waits for", world->row->name);
+		return;
+	}
+}
+
+static void
+next_input(void)
+{
+	char word[16];
+	size_t n = strcspn(world->in, " ");
+
+	if (world->abandon_at == 0) {
+		world->abandon_at = -1;
+		world->abandoned = true;
+		/* requests end their own probe */
+		if (world->want == WANT_PROBE || world->want == WANT_PUT)
+			world->want = WANT_NOTHING;
+		hold_abandon(world->hold);
+		return;
+	}
+	if (world->abandoned) {
+		if (world->want == WANT_LEDGER)
+			answer(world->last_verb == LEDGER_CLAIM ? "new" : world->rest);
+		return;
+	}
+	if (world->abandon_at > 0)
+		world->abandon_at--;
+	if (n == 0 || n >= sizeof word)
+		return;
+	memcpy(word, world->in, n);
+	word[n] = '\0';
+	world->in += n + (world->in[n] == ' ');
+	answer(word);
+}
+
+static void
+begin(struct world *w, const struct row *r)
+{
+	struct hold_env env = { .ctx = w, .ledger = (struct ledger *)(void *)w, .probe = probe, .may_overwrite = may_overwrite, .timer = timer, .now = now,
+		.event = event, .note = note, .gone = gone };
+	struct hold_request rq = { .registry = SPAN("r"), .repository = SPAN("a/b"), .tag = SPAN("v1"), .who = SPAN("me"),
+		.settle = SETTLE, .read_back = (r->flags & BLIND) == 0, .append_only = (r->flags & APPEND_ONLY) != 0 };
+
+	world = w;
+	w->row = r;
+	w->in = r->in;
+	digest_of('a', rq.digest);
+	w->hold = hold_new(&env, &rq);
+	if (w->hold == NULL)
+		abort();
+}
+
+static void
+scenario(const struct row *r, bool at_once)
+{
+	struct world w = { .abandon_at = -1, .at_once = at_once };
+
+	begin(&w, r);
+	hold_start(w.hold);
+	while (w.gone == 0 && w.in[0] != '\0')
+		next_input();
+	if (!CHECK_ROW(strcmp(w.out, r->out) == 0, r->name))
+		fprintf(stderr, "    %s\n", w.out);
+	CHECK_ROW(w.gone == 1 && w.ended == 1 && w.in[0] == '\0' && !w.held, r->name);
+}
+
+/* Given up after n inputs, or in event() when n < 0; the ledger still answers, with `rest` for what comes after. */
+static void
+given_up(const struct row *r, int n, const char *rest, bool at_once)
+{
+	struct world w = { .abandon_at = n, .abandon_in_event = n < 0, .at_once = at_once, .rest = rest };
+	bool sent;
+
+	begin(&w, r);
+	hold_start(w.hold);
+	while (w.gone == 0 && !w.abandoned && (w.in[0] != '\0' || w.abandon_at == 0))
+		next_input();
+	sent = w.sent;
+	for (int i = 0; w.gone == 0 && i < 3; i++)
+		next_input();
+	CHECK_ROW(w.gone == 1 && w.late_events == 0, r->name);
+	CHECK_ROW(!w.held, r->name);
+	/* a claim of a PUT that may be on its way is never given back */
+	if (w.abandoned && w.last_verb == LEDGER_RELEASE && sent)
+		CHECK_ROW(strstr(r->in, "refused") != NULL || strstr(r->in, "notsent") != NULL || strstr(w.out, "probe release"),
+		    r->name);
+	if (w.abandoned && w.last_verb == LEDGER_UNRESOLVE)
+		CHECK_ROW(sent, r->name);
+}
+
+static int
+words(const char *text)
+{
+	int n = text[0] != '\0';
+
+	for (; *text != '\0'; text++)
+		n += *text == ' ';
+	return n;
+}
+
+static void
+limits(void)
+{
+	struct hold_env env = { .now = now };
+	struct hold_request rq = { .tag = { "", 1u << 20 } };
+
+	CHECK(hold_new(&env, &rq) == NULL);
+	rq.tag = (struct span){ "", SIZE_MAX };
+	rq.registry = SPAN("x");
+	CHECK(hold_new(&env, &rq) == NULL);
+}
+
+int
+main(void)
+{
+	static const char *const rests[] = { "ok", "absent", "down" };
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		scenario(&rows[i], false);
+		scenario(&rows[i], true);
+		for (size_t k = 0; k < sizeof rests / sizeof *rests; k++)
+			for (int n = -1; n <= words(rows[i].in); n++) {
+				given_up(&rows[i], n, rests[k], false);
+				given_up(&rows[i], n, rests[k], true);
+			}
+	}
+	limits();
+	return check_done();
+}
