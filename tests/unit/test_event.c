@@ -58,6 +58,8 @@ static const struct {
 	{ "the last character", TEXT("\xf4\x8f\xbf\xbf"), TEXT("\xf4\x8f\xbf\xbf"), "\\udbff\\udfff" },
 	{ "beyond the last", TEXT("\xf4\x90\x80\x80"), TEXT(FFFD FFFD FFFD FFFD), NULL },
 	{ "never a byte of UTF-8", TEXT("\xff\xfe\xf5"), TEXT(FFFD FFFD FFFD), "\\ufffd\\ufffd\\ufffd" },
+	{ "lead of five and six bytes", TEXT("\xf8\x88\x80\x80\x80\xfc\x80\x80\x80"),
+	    TEXT(FFFD FFFD FFFD FFFD FFFD FFFD FFFD FFFD FFFD), NULL },
 	{ "continuation alone", TEXT("\x80x"), TEXT(FFFD "x"), NULL },
 	{ "cut short by the end", TEXT("x\xe2\x82"), TEXT("x" FFFD FFFD), NULL },
 	{ "cut short by ASCII", TEXT("\xe2\x82\"x"), TEXT(FFFD FFFD "\"x"), NULL },

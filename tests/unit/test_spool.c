@@ -106,6 +106,19 @@ put(struct spool *s, uint32_t number, size_t path, struct waiter *w)
 	return n > 0 && spool_put(s, (struct span){ line, n }, w == NULL ? NULL : &w->wait);
 }
 
+/* The longest line, and no time spent on making it: hashing and writing cannot keep up with these. */
+static bool
+put_longest(struct spool *s)
+{
+	static char line[EVENT_MAX] = "{\"time\":\"2026-02-28T23:59:59.000042Z\",\"x\":\"";
+
+	if (line[sizeof line - 1] == '\0') {
+		memset(line + strlen(line), 'x', sizeof line - strlen(line));
+		line[sizeof line - 1] = '"';
+	}
+	return spool_put(s, (struct span){ line, sizeof line }, NULL);
+}
+
 /* One event that is waited for; what the answer was. */
 static bool
 put_durable(struct spool *s, uint32_t number)
@@ -581,6 +594,43 @@ test_full_disk(void)
 	free(got);
 }
 
+/* Lines that came while the write was failing: each is answered before the disk has room again. */
+static void
+test_full_while_filling(void)
+{
+	static struct waiter w[20000];
+	struct rlimit was, none;
+	struct spool *s;
+	uint32_t n = 0, longest = 0, yes = 0;
+	struct spool_stats st;
+
+	fresh();
+	s = open_spool(0);
+	if (!CHECK(s != NULL && put_durable(s, 1)))
+		return;
+	getrlimit(RLIMIT_FSIZE, &was);
+	none = was;
+	none.rlim_cur = 4 << 20;
+	setrlimit(RLIMIT_FSIZE, &none);
+	/* the thread is busy with long lines until there is no more room, and waits come all the time */
+	answers = 0;
+	do {
+		longest += put_longest(s);
+		w[n] = waiter_new();
+		n += put(s, n, 1, &w[n]);
+		spool_stats(s, &st);
+	} while (n < 20000 && st.failures == 0);
+	CHECK(n > 0 && st.failures > 0 && await_answers(n));
+	for (uint32_t i = 0; i < n; i++) {
+		CHECK(w[i].answered && (!w[i].durable || yes == i));	/* none after the first that was told no */
+		yes += w[i].durable;
+	}
+	setrlimit(RLIMIT_FSIZE, &was);
+	CHECK(await_healthy(s, true) && put_durable(s, 2));
+	spool_close(s);
+	CHECK(chain_ok(longest + yes + 2));
+}
+
 /* Full for ever: closing ends, and what is there is whole. */
 static void
 test_close_full(void)
@@ -673,11 +723,7 @@ test_queue_full(void)
 	struct spool *s;
 	uint64_t taken = 0, refused = 0;
 	struct rlimit was, none;
-	/* the longest lines, and no time spent on making them: hashing and writing cannot keep up */
-	static char line[EVENT_MAX] = "{\"time\":\"2026-02-28T23:59:59.000042Z\",\"x\":\"";
 
-	memset(line + strlen(line), 'x', sizeof line - strlen(line));
-	line[sizeof line - 1] = '"';
 	fresh();
 	s = open_spool(0);
 	if (!CHECK(s != NULL))
@@ -686,7 +732,7 @@ test_queue_full(void)
 	none = was;
 	none.rlim_cur = 0;
 	for (uint32_t i = 0; i < 20000 && refused == 0; i++) {
-		if (spool_put(s, (struct span){ line, sizeof line }, NULL))
+		if (put_longest(s))
 			taken++;
 		else
 			refused++;
@@ -751,7 +797,8 @@ test_hands(void)
 	s = open_spool(0);
 	CHECK(s != NULL && put_durable(s, 1));
 	fd = open(in_dir("current.jsonl"), O_WRONLY | O_APPEND | O_CLOEXEC);
-	CHECK(fd >= 0 && write(fd, "more\n", 5) == 5);
+	memset(text, '\n', sizeof text);	/* more than the next line covers */
+	CHECK(fd >= 0 && write(fd, text, sizeof text) == sizeof text);
 	if (fd >= 0)
 		close(fd);
 	CHECK(s != NULL && put_durable(s, 2));
@@ -1023,6 +1070,7 @@ main(void)
 	test_not_a_crash();
 	test_kill();
 	test_full_disk();
+	test_full_while_filling();
 	test_close_full();
 	test_refused_opens();
 	test_queue_full();
