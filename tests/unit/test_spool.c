@@ -150,7 +150,7 @@ fresh(void)
 static const char *
 in_dir(const char *name)
 {
-	static char path[2][256];
+	static char path[2][512];
 	static unsigned i;
 
 	i ^= 1;
@@ -209,7 +209,7 @@ files(const char *prefix, char name[static 64])
 static int
 verify(const char *option, const char *path, char *text, size_t size)
 {
-	char name[] = "audit", command[] = "verify", json[256], where[256];
+	char name[] = "audit", command[] = "verify", json[512], where[512];
 	char *argv[] = { name, command, json, where, NULL };
 	int out = dup(1), diag = dup(2), status;
 	ssize_t n;
