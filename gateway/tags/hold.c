@@ -41,6 +41,8 @@ struct hold {
 	char digest[LEDGER_DIGEST]; /* ours */
 	char old_digest[LEDGER_DIGEST];
 	int64_t settle;
+	int64_t claimed_at;		/* by us */
+	int64_t asked;			/* when the last probe began: what it says may be as old as that */
 	bool read_back, append_only;
 	unsigned waited_ms, step_ms, rounds;
 	/* after ENDING */
@@ -96,7 +98,8 @@ submit(struct hold *h, enum ledger_verb verb, enum hold_state state)
 {
 	h->state = state;
 	h->op.verb = verb;
-	h->op.now = h->env.now(h->env.ctx);
+	/* what upstream said was true when it was asked, and may not be now */
+	h->op.now = state == CLEARING ? h->asked : h->env.now(h->env.ctx);
 	h->op.token = h->token;
 	ledger_submit(h->env.ledger, &h->op);
 }
@@ -127,12 +130,21 @@ static void
 ask(struct hold *h, enum hold_state state)
 {
 	h->state = state;
+	h->asked = h->env.now(h->env.ctx);
 	h->env.probe(h->env.ctx, h);
 }
 
 static void
 grant(struct hold *h)
 {
+	/*
+	 * `settle` counts from the claim: one that grew old before anything was sent (the machine slept) could be
+	 * settled while the PUT is on its way.
+	 */
+	if (h->token != 0 && h->env.now(h->env.ctx) - h->claimed_at > h->settle / 2 + 1) {
+		finish(h, LEDGER_RELEASE, HOLD_REFUSED, REFUSE_TAG_BUSY);
+		return;
+	}
 	h->state = GIVEN;
 	h->env.event(h->env.ctx, h, HOLD_GRANTED, REFUSE_NONE);
 }
@@ -193,6 +205,7 @@ claimed(struct hold *h)
 	enum ledger_answer a = h->op.answer;
 
 	h->token = h->op.token;
+	h->claimed_at = h->op.claimed_at;
 	h->again = a == LEDGER_CLAIMED_AGAIN;
 	copy(h->old_digest, h->op.current_digest);
 	note(h, "tag.claimed", h->digest, h->old_digest);
@@ -315,7 +328,7 @@ looked_after(struct hold *h, enum probe_result r, const char found[static LEDGER
 		return;
 	}
 	/* too young to be settled: the ledger would say the same, this spares it the question */
-	if (!arrived && h->env.now(h->env.ctx) - h->op.claimed_at <= h->settle) {
+	if (!arrived && h->asked - h->op.claimed_at <= h->settle) {
 		refuse(h, REFUSE_TAG_PENDING);
 		return;
 	}

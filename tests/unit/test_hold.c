@@ -14,7 +14,8 @@
 
 /*
  * In: what the ledger, upstream, the timer and the request answer, one word each:
- *   new again same busy other down ok absent        the ledger; over:b again:b locked:b with the present digest
+ *   new late again same busy other down ok absent        the ledger; over:b again:b locked:b with the present digest
+ *   (late: new, and it took so long that it may not be sent)
  *   young:b old:b                                   the ledger: unresolved claim of b, of just now or long ago
  *   p:a p0 p?                                       the probe: has a, is absent, is unknown
  *   t                                               the timer
@@ -65,6 +66,8 @@ static const struct row {
 	{ "found, claim gone", 0, "new p:a absent", "claim tag.claimed probe found:a refused:tag_unknown" },
 	{ "unknown", 0, "new p? ok", "claim tag.claimed probe release tag.released refused:tag_unknown" },
 	{ "unknown, ledger down", 0, "new p? down", "claim tag.claimed probe release refused:tag_unknown" },
+	{ "slow", 0, "late p0 ok", "claim tag.claimed probe release tag.released refused:tag_busy" },
+	{ "slow, found", 0, "late p:a ok stored p:a", "claim tag.claimed probe found:a tag.found granted probe done" },
 	/* another push is at it */
 	{ "other digest in flight", 0, "other", "claim refused:tag_pending" },
 	{ "other digest in flight, overwrite", OVERWRITE, "other", "claim refused:tag_pending" },
@@ -310,7 +313,7 @@ answer_ledger(const char *word)
 		const char *word;
 		enum ledger_answer answer;
 	} answers[] = { { "new", LEDGER_CLAIMED_NEW }, { "over", LEDGER_CLAIMED_OVER }, { "again", LEDGER_CLAIMED_AGAIN },
-		{ "same", LEDGER_SAME }, { "busy", LEDGER_BUSY }, { "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
+		{ "late", LEDGER_CLAIMED_NEW }, { "same", LEDGER_SAME }, { "busy", LEDGER_BUSY }, { "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
 		{ "young", LEDGER_UNRESOLVED }, { "old", LEDGER_UNRESOLVED }, { "ok", LEDGER_OK }, { "absent", LEDGER_ABSENT } };
 	struct ledger_op *op = world->op;
 	size_t n = strcspn(word, ":");
@@ -325,7 +328,10 @@ answer_ledger(const char *word)
 			digest_of(word[n + 1], op->current_digest);
 		if (is(word, "same"))
 			digest_of('a', op->current_digest);
-		op->claimed_at = strncmp(word, "old", 3) == 0 ? NOW - SETTLE - 1 : NOW - SETTLE;
+		if (op->answer == LEDGER_UNRESOLVED)
+			op->claimed_at = strncmp(word, "old", 3) == 0 ? NOW - SETTLE - 1 : NOW - SETTLE;
+		else
+			op->claimed_at = strncmp(word, "late", 4) == 0 ? NOW - SETTLE : NOW;
 	}
 	if (op->answer == LEDGER_CLAIMED_NEW || op->answer == LEDGER_CLAIMED_OVER || op->answer == LEDGER_CLAIMED_AGAIN) {
 		op->token = ++world->next_token;
