@@ -41,8 +41,8 @@ struct hold {
 	char digest[LEDGER_DIGEST]; /* ours */
 	char old_digest[LEDGER_DIGEST];
 	int64_t settle;
-	int64_t claimed_at;		/* by us */
-	int64_t asked;			/* when the last probe began: what it says may be as old as that */
+	int64_t claimed_at; /* by us */
+	int64_t asked; /* when the last probe began: what it says may be as old as that */
 	bool read_back, append_only;
 	unsigned waited_ms, step_ms, rounds;
 	/* after ENDING */

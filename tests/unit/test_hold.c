@@ -313,7 +313,8 @@ answer_ledger(const char *word)
 		const char *word;
 		enum ledger_answer answer;
 	} answers[] = { { "new", LEDGER_CLAIMED_NEW }, { "over", LEDGER_CLAIMED_OVER }, { "again", LEDGER_CLAIMED_AGAIN },
-		{ "late", LEDGER_CLAIMED_NEW }, { "same", LEDGER_SAME }, { "busy", LEDGER_BUSY }, { "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
+		{ "late", LEDGER_CLAIMED_NEW }, { "same", LEDGER_SAME }, { "busy", LEDGER_BUSY },
+		{ "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
 		{ "young", LEDGER_UNRESOLVED }, { "old", LEDGER_UNRESOLVED }, { "ok", LEDGER_OK }, { "absent", LEDGER_ABSENT } };
 	struct ledger_op *op = world->op;
 	size_t n = strcspn(word, ":");
@@ -373,7 +374,7 @@ answer(const char *word)
 													 PUT_UNSURE);
 		return;
 	case WANT_NOTHING:
-		CHECK_ROW(!"an answer that nobody waits for", world->row->name);
+		CHECK_ROW(want != WANT_NOTHING, "an answer that nobody waits for");
 		return;
 	}
 }
@@ -411,7 +412,8 @@ next_input(void)
 static void
 begin(struct world *w, const struct row *r)
 {
-	struct hold_env env = { .ctx = w, .ledger = (struct ledger *)(void *)w, .probe = probe, .may_overwrite = may_overwrite, .timer = timer, .now = now,
+	struct hold_env env = { .ctx = w, .ledger = (struct ledger *)(void *)w, .probe = probe,
+		.may_overwrite = may_overwrite, .timer = timer, .now = now,
 		.event = event, .note = note, .gone = gone };
 	struct hold_request rq = { .registry = SPAN("r"), .repository = SPAN("a/b"), .tag = SPAN("v1"), .who = SPAN("me"),
 		.settle = SETTLE, .read_back = (r->flags & BLIND) == 0, .append_only = (r->flags & APPEND_ONLY) != 0 };
