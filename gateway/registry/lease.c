@@ -16,6 +16,8 @@
 #include <openssl/params.h>
 #include <stdlib.h>
 
+#include "policy/base64url.h"
+
 #define KEYS_MAX     4u
 #define SECRET_MIN   32u
 #define KEY_SIZE     32u
@@ -178,52 +180,6 @@ read_plain(struct span in, struct lease *out)
 	return true;
 }
 
-/* ---- base64url without padding (RFC 4648 section 5) ---- */
-
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-static struct span
-encode(const unsigned char *in, size_t n, struct arena *a)
-{
-	char *out = arena_alloc(a, n / 3 * 4 + 4);
-	size_t len = 0;
-
-	if (out == NULL)
-		return SPAN_NONE;
-	for (size_t i = 0; i < n; i += 3) {
-		size_t left = n - i;
-		uint32_t v = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-		    (left > 2 ? in[i + 2] : 0);
-
-		for (size_t k = 0; k < (left > 2 ? 4 : left + 1); k++)
-			out[len++] = alphabet[v >> (18 - 6 * k) & 63];
-	}
-	return (struct span){ out, len };
-}
-
-/* The one encoding only: unused bits must be 0, so that no two texts are the same lease. 0 when it is none. */
-static size_t
-decode(struct span text, unsigned char *out)
-{
-	uint32_t bits = 0;
-	unsigned held = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.n; i++) {
-		const char *at = text.p[i] == '\0' ? NULL : strchr(alphabet, text.p[i]);
-
-		if (at == NULL)
-			return 0;
-		bits = (bits << 6 | (uint32_t)(at - alphabet)) & 0xffff;
-		held += 6;
-		if (held >= 8) {
-			held -= 8;
-			out[n++] = (unsigned char)(bits >> held);
-		}
-	}
-	return text.n % 4 == 1 || (bits & ((1u << held) - 1)) != 0 ? 0 : n;
-}
-
 /* ---- AES-256-GCM ---- */
 
 /* Encrypts or decrypts in place, the repository as associated data; the tag is written, or compared. */
@@ -250,7 +206,7 @@ lease_seal(const struct lease_keys *k, const struct lease *l, struct span reposi
 {
 	size_t n = FIXED + l->upstream.n + l->origin.n + l->url.n;
 	unsigned char *raw, *plain;
-	struct span text;
+	char *text;
 
 	if (l->upstream.n > UPSTREAM_MAX || l->origin.n > ORIGIN_MAX || l->url.n > LEASE_URL_MAX || l->expires < 0 ||
 	    repository.n == 0 || repository.n > 255 || FRAME + n > RAW_MAX)
@@ -265,8 +221,11 @@ lease_seal(const struct lease_keys *k, const struct lease *l, struct span reposi
 	n = write_plain(l, plain);
 	if (!gcm(&k->key[0], true, nonce, repository, plain, n, plain + n))
 		return SPAN_NONE;
-	text = encode(raw, FRAME + n, a);
-	return text.n > LEASE_MAX ? SPAN_NONE : text;
+	text = arena_alloc(a, BASE64URL_ENCODED(FRAME + n));
+	if (text == NULL)
+		return SPAN_NONE;
+	n = base64url_encode(raw, FRAME + n, text);
+	return n > LEASE_MAX ? SPAN_NONE : (struct span){ text, n };
 }
 
 bool
@@ -278,11 +237,10 @@ lease_open(const struct lease_keys *k, struct span text, struct span repository,
 
 	if (text.n == 0 || text.n > LEASE_MAX || repository.n == 0 || repository.n > 255)
 		return false;
-	raw = arena_alloc(a, text.n);
+	raw = arena_alloc(a, BASE64URL_DECODED(text.n));
 	if (raw == NULL)
 		return false;
-	n = decode(text, raw);
-	if (n <= FRAME || raw[0] != FORMAT)
+	if (!base64url_decode(text, raw, &n) || n <= FRAME || raw[0] != FORMAT)
 		return false;
 	n -= FRAME;
 	plain = raw + 1 + KEY_ID + LEASE_NONCE;

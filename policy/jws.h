@@ -1,0 +1,49 @@
+/*
+ * jws.h - inside of token verification: keys, and what a verified token is made of.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_JWS_H
+#define TW_JWS_H
+
+#include <openssl/evp.h>
+
+#include "policy/issuer.h"
+
+/* A verified token: the identity first, so that a pointer to one is a pointer to the other. */
+struct verified {
+	struct identity identity;
+	struct arena *arena;	/* texts and lists of the identity */
+	json_t *claims;
+};
+
+struct jwk {
+	char *kid;		/* NULL when it has none */
+	unsigned algorithms;	/* bits of the algorithms it may be used with */
+	EVP_PKEY *key;
+};
+struct keyset {
+	struct jwk *keys;
+	size_t n;
+};
+
+struct issuer {
+	char *alias, *url;
+	char **audiences;
+	size_t n_audiences;
+	unsigned algorithms;
+	int64_t max_lifetime, leeway;
+	char *groups_claim, *roles_claim;
+	struct keyset *keys;
+};
+/* The issuer of exactly this `iss`; NULL. */
+const struct issuer *issuer_find(const struct issuer_table *t, struct span url) NONNULL(1) PURE;
+
+/* The key for a header's kid (p == NULL: none given) and alg; NULL unless exactly one fits. */
+const struct jwk *keyset_find(const struct keyset *ks, struct span kid, enum jws_alg alg) NONNULL(1) PURE;
+
+/* Is `signature` (raw, as in the token) one over `input` by this key? */
+bool jws_signature_ok(const struct jwk *key, enum jws_alg alg, struct span input, const unsigned char *signature,
+    size_t n) NONNULL(1, 4) WUNRES;
+
+#endif
