@@ -1,0 +1,217 @@
+/*
+ * eval.c - one question to a snapshot.
+ * Invariant: nothing is allowed unless an Allow is certainly YES and every Deny is certainly NO.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdio.h>
+
+#include "policy/compiled.h"
+
+struct question {
+	const struct policy_request *r;
+	struct span resource;
+	uint64_t need; /* keys of every LATER met */
+};
+
+static enum tri not(enum tri t) {
+	return t == TRI_YES ? TRI_NO : t == TRI_NO ? TRI_YES
+						   : t;
+}
+
+/* NO wins; then LATER, which may become NO; then UNKNOWN. */
+static enum tri and (enum tri a, enum tri b) {
+	if (a == TRI_NO || b == TRI_NO) return TRI_NO;
+	return a > b ? a : b;
+}
+
+/* YES wins; then LATER, which may become YES; then UNKNOWN. */
+static enum tri or (enum tri a, enum tri b) {
+	if (a == TRI_YES || b == TRI_YES) return TRI_YES;
+	return a > b ? a : b;
+}
+
+static enum tri
+string_matches(struct question *q, const struct atom *atom, const struct value *v)
+{
+	enum tri any = TRI_NO;
+
+	for (size_t i = 0; i < atom->n && any != TRI_YES; i++)
+		any = or (any, pattern_match(&atom->patterns[i], 0, q->r, v->text, &q->need));
+	return any;
+}
+
+static enum tri
+address_matches(const struct atom *atom, const struct value *v)
+{
+	struct network address;
+
+	if (!address_parse(v->text, &address))
+		return TRI_UNKNOWN;
+	for (size_t i = 0; i < atom->n; i++)
+		if (network_contains(&atom->networks[i], &address))
+			return TRI_YES;
+	return TRI_NO;
+}
+
+/* A key that is absent, [] or "" is null. */
+static enum tri
+is_null(const struct value *v)
+{
+	return v->state == FACT_ABSENT || v->n == 0 || (!v->many && v->text.n == 0) ? TRI_YES : TRI_NO;
+}
+
+static enum tri
+atom_matches(struct question *q, const struct atom *atom)
+{
+	enum tri t = TRI_NO;
+	struct value v;
+
+	key_value(q->r, atom->key, &v);
+	if (v.state == FACT_LATER) {
+		q->need |= (uint64_t)1 << atom->key.key;
+		return TRI_LATER;
+	}
+	if (v.state == FACT_UNKNOWN)
+		return TRI_UNKNOWN;
+	switch (atom->kind) {
+	case OPERATOR_NULL:
+		t = is_null(&v);
+		break;
+	case OPERATOR_STRING:
+	case OPERATOR_IP:
+		if (v.state == FACT_ABSENT)
+			break;
+		if (v.many) /* one value was asked for: no guess which */
+			return TRI_UNKNOWN;
+		t = atom->kind == OPERATOR_IP ? address_matches(atom, &v) : string_matches(q, atom, &v);
+		break;
+	}
+	return atom->negated ? not(t) : t;
+}
+
+static enum tri
+principal_matches(struct question *q, const struct statement *s)
+{
+	const struct identity *who = q->r->who;
+
+	for (size_t i = 0; i < s->n_principals; i++)
+		for (size_t k = 0; k < who->n_ids; k++)
+			if (pattern_match(&s->principals[i], 0, q->r, who->ids[k], &q->need) == TRI_YES)
+				return TRI_YES;
+	return TRI_NO;
+}
+
+static enum tri
+resource_matches(struct question *q, const struct statement *s)
+{
+	enum tri any = TRI_NO;
+
+	for (size_t i = 0; i < s->n_resources && any != TRI_YES; i++)
+		any = or (any, pattern_match(&s->resources[i], PATTERN_SEGMENT, q->r, q->resource, &q->need));
+	return any;
+}
+
+/* What can be told from the request line first, conditions last. `need` counts only when the result is LATER. */
+static enum tri
+statement_matches(struct question *q, const struct statement *s)
+{
+	uint64_t need = q->need;
+	enum tri t = resource_matches(q, s);
+
+	if (t != TRI_NO)
+		t = and(t, principal_matches(q, s));
+	for (size_t i = 0; i < s->n_atoms && t != TRI_NO; i++)
+		t = and(t, atom_matches(q, &s->atoms[i]));
+	if (t != TRI_LATER)
+		q->need = need;
+	return t;
+}
+
+static void
+decided_by(struct decision *out, enum verdict verdict, const struct statement *s, bool unknown)
+{
+	out->verdict = verdict;
+	out->unknown = unknown;
+	if (s != NULL) {
+		out->sid = s->sid;
+		out->message = s->message;
+	}
+}
+
+/* The first statement of one effect that matches, and whether any might. */
+struct found {
+	const struct statement *yes, *unknown;
+	bool later;
+};
+
+static void
+search(const struct policy *p, struct question *q, bool deny, struct found *f)
+{
+	const struct statement *const *s = p->by_action[deny][q->r->action];
+
+	*f = (struct found){ 0 };
+	for (size_t i = 0; i < p->n_by_action[deny][q->r->action]; i++) {
+		switch (statement_matches(q, s[i])) {
+		case TRI_YES:
+			f->yes = s[i];
+			return;
+		case TRI_UNKNOWN:
+			f->unknown = f->unknown == NULL ? s[i] : f->unknown;
+			break;
+		case TRI_LATER:
+			f->later = true;
+			break;
+		case TRI_NO:
+			break;
+		}
+	}
+}
+
+static void
+decide(const struct policy *p, struct question *q, struct decision *out)
+{
+	struct found deny, allow;
+	uint64_t need;
+
+	search(p, q, true, &deny);
+	if (deny.yes != NULL || deny.unknown != NULL) {
+		decided_by(out, VERDICT_EXPLICIT_DENY, deny.yes != NULL ? deny.yes : deny.unknown, deny.yes == NULL);
+		return;
+	}
+	need = q->need;
+	search(p, q, false, &allow);
+	if (allow.yes == NULL && !allow.later) {
+		/* whatever is asked for later, nothing can allow it */
+		decided_by(out, VERDICT_DENY, NULL, allow.unknown != NULL);
+		return;
+	}
+	if (allow.yes != NULL)
+		q->need = need; /* only a Deny is still open, if anything */
+	if (deny.later || allow.yes == NULL) {
+		out->verdict = VERDICT_NEED;
+		out->need = q->need;
+		return;
+	}
+	decided_by(out, VERDICT_ALLOW, allow.yes, false);
+}
+
+void
+policy_decide(const struct policy *p, const struct policy_request *r, struct decision *out)
+{
+	char text[512];
+	struct question q = { .r = r };
+	int n;
+
+	*out = (struct decision){ 0 };
+	if (r->action <= ACTION_NONE || r->action >= ACTION_MAX || r->who == NULL)
+		return;
+	if (r->repository.p == NULL)
+		n = snprintf(text, sizeof text, "registry:%.*s", SPAN_FMT(r->upstream));
+	else
+		n = snprintf(text, sizeof text, "repo:%.*s/%.*s", SPAN_FMT(r->upstream), SPAN_FMT(r->repository));
+	if (n < 0 || (size_t)n >= sizeof text)
+		return; /* no name is that long: nothing allows it */
+	q.resource = (struct span){ text, (size_t)n };
+	decide(p, &q, out);
+}
