@@ -45,3 +45,25 @@ identity_unref(const struct identity *id)
 	arena_free(v->arena);
 	free(v);
 }
+
+const json_t *
+claim_find(const json_t *claims, struct span path, unsigned *found)
+{
+	const json_t *v, *hit;
+
+	*found = 0;
+	if (!json_is_object(claims))
+		return NULL;
+	hit = json_object_getn(claims, path.p, path.n);
+	*found = hit != NULL;
+	for (size_t i = 1; i + 1 < path.n; i++) {
+		unsigned deeper;
+
+		if (path.p[i] != '.')
+			continue;
+		v = claim_find(json_object_getn(claims, path.p, i), span_skip(path, i + 1), &deeper);
+		*found += deeper;
+		hit = v != NULL ? v : hit;
+	}
+	return hit;
+}

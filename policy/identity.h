@@ -40,6 +40,12 @@ struct identity {
 /* The one anonymous identity: static, taking references is a no-op. */
 const struct identity *identity_anonymous(void) RETURNS_NONNULL;
 
+/*
+ * The claim at a dotted path ("realm_access.roles"). Names of claims hold dots themselves ("kubernetes.io"): every way
+ * to read the path is tried, and *found counts those that lead somewhere; more than one is no answer. NULL: none.
+ */
+const json_t *claim_find(const json_t *claims, struct span path, unsigned *found) NONNULL(3);
+
 /* References are not atomic: an identity belongs to one worker. */
 const struct identity *identity_ref(const struct identity *id) RETURNS_NONNULL NONNULL(1);
 void identity_unref(const struct identity *id);

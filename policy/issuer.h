@@ -67,28 +67,28 @@ struct issuer_table *issuer_table_ref(struct issuer_table *t) RETURNS_NONNULL NO
 void issuer_table_unref(struct issuer_table *t);
 
 /* ---- verification ---- */
-/* TOKEN_OUTCOME(symbol, text for the log and the audit detail; never sent to the client) */
+/* X(enum, "symbol", "text for the log and the audit detail"): neither is ever sent to the client */
 #define TOKEN_OUTCOMES(X) \
-	X(MALFORMED,      "not a compact JWS") \
-	X(TOO_LONG,       "token too long") \
-	X(BAD_HEADER,     "header refused") \
-	X(CRIT,           "crit header not supported") \
-	X(ALG_REFUSED,    "algorithm not allowed for this issuer") \
-	X(BAD_PAYLOAD,    "payload refused") \
-	X(ISSUER_UNKNOWN, "issuer not configured") \
-	X(KEY_UNKNOWN,    "no key of the issuer fits") \
-	X(BAD_SIGNATURE,  "signature does not verify") \
-	X(NO_EXPIRY,      "exp missing or not a number") \
-	X(EXPIRED,        "token has expired") \
-	X(NOT_YET_VALID,  "token not valid yet") \
-	X(TOO_LONG_LIVED, "token lives longer than the issuer may grant") \
-	X(AUDIENCE,       "token is for another audience") \
-	X(SUBJECT,        "sub missing or not a usable string") \
-	X(NO_MEMORY,      "out of memory") \
-	X(OK,             "ok")
+	X(MALFORMED, "malformed", "not a compact JWS") \
+	X(TOO_LONG, "too_long", "token too long") \
+	X(BAD_HEADER, "bad_header", "header refused") \
+	X(CRIT, "crit", "crit header not supported") \
+	X(ALG_REFUSED, "alg_refused", "algorithm not allowed for this issuer") \
+	X(BAD_PAYLOAD, "bad_payload", "payload refused") \
+	X(ISSUER_UNKNOWN, "issuer_unknown", "issuer not configured") \
+	X(KEY_UNKNOWN, "key_unknown", "no key of the issuer fits") \
+	X(BAD_SIGNATURE, "bad_signature", "signature does not verify") \
+	X(NO_EXPIRY, "no_expiry", "exp missing or not a number") \
+	X(EXPIRED, "expired", "token has expired") \
+	X(NOT_YET_VALID, "not_yet_valid", "token not valid yet") \
+	X(TOO_LONG_LIVED, "too_long_lived", "token lives longer than the issuer may grant") \
+	X(AUDIENCE, "audience", "token is for another audience") \
+	X(SUBJECT, "subject", "sub missing or not a usable string") \
+	X(NO_MEMORY, "no_memory", "out of memory") \
+	X(OK, "ok", "ok")
 
 enum token_outcome {
-#define X(symbol, text) TOKEN_##symbol,
+#define X(outcome, symbol, text) TOKEN_##outcome,
 	TOKEN_OUTCOMES(X)
 #undef X
 };

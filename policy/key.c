@@ -101,33 +101,6 @@ principal_type(enum principal_type type)
 	return SPAN_NONE;
 }
 
-/*
- * The claim at a dotted path. Claim names hold dots themselves ("kubernetes.io"): every way to read the path is
- * tried, and more than one that leads somewhere is no answer. *found counts them.
- */
-static const json_t *
-claim_at(const json_t *o, struct span path, unsigned *found)
-{
-	const json_t *v, *hit = NULL;
-
-	if (!json_is_object(o))
-		return NULL;
-	v = json_object_getn(o, path.p, path.n);
-	if (v != NULL) {
-		hit = v;
-		++*found;
-	}
-	for (size_t i = 1; i + 1 < path.n; i++) {
-		const json_t *deeper;
-
-		if (path.p[i] != '.')
-			continue;
-		deeper = claim_at(json_object_getn(o, path.p, i), span_skip(path, i + 1), found);
-		hit = deeper != NULL ? deeper : hit;
-	}
-	return hit;
-}
-
 /* Numbers and booleans in their text form; an object has none. */
 static void
 value_of_claim(const json_t *v, struct value *out)
@@ -176,7 +149,7 @@ key_value(const struct policy_request *r, struct key_ref ref, struct value *out)
 	out->n = 0;
 	out->text = SPAN_NONE;
 	if (ref.key == KEY_NONE) {
-		v = claim_at(who->claims, ref.claim, &found);
+		v = claim_find(who->claims, ref.claim, &found);
 		if (found > 1)
 			out->state = FACT_UNKNOWN;
 		else if (v != NULL)
