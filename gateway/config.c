@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "gateway/config_parts.h"
+#include "gateway/file.h"
 
 #define CONFIG_MEMORY	(64u << 20)	/* bound of all strings and arrays of one configuration */
 
@@ -214,7 +215,7 @@ config_load_into(const char *file, bool create, FILE *out)
 	char *text;
 	size_t n;
 
-	text = r.config == NULL ? NULL : config_file_read(file, CONFIG_FILE_MAX, &n, err, sizeof err);
+	text = r.config == NULL ? NULL : file_read(file, CONFIG_FILE_MAX, &n, err, sizeof err);
 	if (text == NULL) {
 		config_file_problem(&r, file, 0, "%s", err);
 		config_free(r.config);

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/file.h"
 #include "gateway/stream/tls.h"
 
 #define CLUSTER_KEY		32u
@@ -23,65 +24,6 @@
 #define PASSWORD_MAX		4096u
 #define POLICY_FILES_MAX	1024u
 #define LEEWAY			60	/* seconds a clock may be off */
-
-/* ---- reading ---- */
-
-static bool
-read_all(int fd, char *text, size_t want, size_t *n)
-{
-	for (*n = 0; *n < want;) {
-		ssize_t got = read(fd, text + *n, want - *n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return false;
-		if (got == 0)
-			break;
-		*n += (size_t)got;
-	}
-	return true;
-}
-
-char *
-config_file_read(const char *path, size_t max, size_t *n, char *err, size_t err_size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char *text = NULL;
-	struct stat st;
-	size_t want;
-
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		snprintf(err, err_size, "cannot be read: %s", strerror(errno));
-		goto fail;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		snprintf(err, err_size, "cannot be read: not a regular file");
-		goto fail;
-	}
-	if ((uintmax_t)st.st_size > max) {
-		snprintf(err, err_size, "larger than %zu bytes", max);
-		goto fail;
-	}
-	want = (size_t)st.st_size;
-	text = malloc(want + 2);	/* one more than there is, to see it grow; and a NUL */
-	if (text == NULL || !read_all(fd, text, want + 1, n)) {
-		snprintf(err, err_size, "cannot be read: %s", strerror(errno));
-		goto fail;
-	}
-	if (*n != want) {
-		snprintf(err, err_size, "changed while it was read");
-		goto fail;
-	}
-	text[*n] = '\0';
-	close(fd);
-	return text;
-fail:
-	free(text);
-	if (fd >= 0)
-		close(fd);
-	return NULL;
-}
 
 /* Works, but somebody else on this machine may have it. */
 static void
@@ -170,7 +112,7 @@ load_password(struct config_reader *r, const struct config_place *at, struct con
 {
 	char err[256];
 	size_t n;
-	char *text = config_file_read(u->password_file, PASSWORD_MAX, &n, err, sizeof err);
+	char *text = file_read(u->password_file, PASSWORD_MAX, &n, err, sizeof err);
 	struct span password = { text, n };
 
 	if (text == NULL) {
@@ -213,7 +155,7 @@ load_keys(struct config_reader *r, const struct config_place *at, const char *pa
 {
 	char err[256];
 	size_t n;
-	char *text = config_file_read(path, CONFIG_FILE_MAX, &n, err, sizeof err);
+	char *text = file_read(path, CONFIG_FILE_MAX, &n, err, sizeof err);
 	struct keyset *keys = text == NULL ? NULL : keyset_parse(text, n, err, sizeof err);
 
 	free(text);
@@ -341,7 +283,7 @@ load_cluster_key(struct config_reader *r, const struct config_place *at, bool cr
 		}
 	}
 	warn_if_open(r, at, "cluster-key", path);
-	text = config_file_read(path, CLUSTER_KEY * CLUSTER_KEYS_MAX, &n, err, sizeof err);
+	text = file_read(path, CLUSTER_KEY * CLUSTER_KEYS_MAX, &n, err, sizeof err);
 	if (text == NULL) {
 		config_problem(r, at, "cluster-key", "%s: %s", path, err);
 		return;
@@ -385,7 +327,7 @@ add_policy_file(struct config_reader *r, struct policy_files *f, const char *pat
 		config_file_problem(r, path, 0, "more than %u policy files", POLICY_FILES_MAX);
 		return;
 	}
-	text = config_file_read(path, CONFIG_FILE_MAX, &n, err, sizeof err);
+	text = file_read(path, CONFIG_FILE_MAX, &n, err, sizeof err);
 	if (text == NULL) {
 		config_file_problem(r, path, 0, "%s", err);
 		return;

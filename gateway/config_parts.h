@@ -127,12 +127,6 @@ void config_check(struct config_reader *r) NONNULL(1);
 
 /* ---- config_files.c ---- */
 void config_files_load(struct config_reader *r, bool create) NONNULL(1);
-/*
- * At most max bytes and a NUL, to be freed with free() after cleansing when secret. NULL with a reason in err.
- * Not a FIFO, socket or device: those could keep a reload waiting for ever.
- */
-char *config_file_read(const char *path, size_t max, size_t *n, char *err, size_t err_size)
-    NONNULL(1, 3, 4) WUNRES;
 
 /* ---- config_value.c ---- */
 /* "512", "64 KiB"; "500 ms", "30 s", "15 min", "1 h" in milliseconds. False when malformed or too large. */

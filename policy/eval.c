@@ -8,7 +8,7 @@
 
 #include "policy/compiled.h"
 
-struct question {
+struct evaluation {
 	const struct policy_request *r;
 	struct span resource;
 	uint64_t need; /* keys of every LATER met */
@@ -32,7 +32,7 @@ static enum tri or (enum tri a, enum tri b) {
 }
 
 static enum tri
-string_matches(struct question *q, const struct atom *atom, const struct value *v)
+string_matches(struct evaluation *q, const struct atom *atom, const struct value *v)
 {
 	enum tri any = TRI_NO;
 
@@ -62,7 +62,7 @@ is_null(const struct value *v)
 }
 
 static enum tri
-atom_matches(struct question *q, const struct atom *atom)
+atom_matches(struct evaluation *q, const struct atom *atom)
 {
 	enum tri t = TRI_NO;
 	struct value v;
@@ -91,7 +91,7 @@ atom_matches(struct question *q, const struct atom *atom)
 }
 
 static enum tri
-principal_matches(struct question *q, const struct statement *s)
+principal_matches(struct evaluation *q, const struct statement *s)
 {
 	const struct identity *who = q->r->who;
 
@@ -103,7 +103,7 @@ principal_matches(struct question *q, const struct statement *s)
 }
 
 static enum tri
-resource_matches(struct question *q, const struct statement *s)
+resource_matches(struct evaluation *q, const struct statement *s)
 {
 	enum tri any = TRI_NO;
 
@@ -114,7 +114,7 @@ resource_matches(struct question *q, const struct statement *s)
 
 /* What can be told from the request line first, conditions last. `need` counts only when the result is LATER. */
 static enum tri
-statement_matches(struct question *q, const struct statement *s)
+statement_matches(struct evaluation *q, const struct statement *s)
 {
 	uint64_t need = q->need;
 	enum tri t = resource_matches(q, s);
@@ -146,7 +146,7 @@ struct found {
 };
 
 static void
-search(const struct policy *p, struct question *q, bool deny, struct found *f)
+search(const struct policy *p, struct evaluation *q, bool deny, struct found *f)
 {
 	const struct statement *const *s = p->by_action[deny][q->r->action];
 
@@ -169,7 +169,7 @@ search(const struct policy *p, struct question *q, bool deny, struct found *f)
 }
 
 static void
-decide(const struct policy *p, struct question *q, struct decision *out)
+decide(const struct policy *p, struct evaluation *q, struct decision *out)
 {
 	struct found deny, allow;
 	uint64_t need;
@@ -200,7 +200,7 @@ void
 policy_decide(const struct policy *p, const struct policy_request *r, struct decision *out)
 {
 	char text[512];
-	struct question q = { .r = r };
+	struct evaluation q = { .r = r };
 	int n;
 
 	*out = (struct decision){ 0 };

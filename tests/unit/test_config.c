@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "gateway/config_parts.h"
+#include "gateway/file.h"
 #include "tests/unit/check.h"
 
 static char dir[] = "/tmp/tidewaiter-test-config-XXXXXX";
@@ -49,7 +50,7 @@ static char *
 slurp(const char *path, size_t *n)
 {
 	char err[128] = "";
-	char *text = config_file_read(path, 1u << 20, n, err, sizeof err);
+	char *text = file_read(path, 1u << 20, n, err, sizeof err);
 
 	CHECK_ROW(text != NULL, path);
 	return text != NULL ? text : calloc(1, 1);

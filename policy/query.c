@@ -1,0 +1,276 @@
+/*
+ * query.c - see query.h.
+ * Invariant: a member that is not understood is an error: an answer to another question helps nobody.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "policy/query.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "policy/compiled.h"
+
+#define QUERY_MAX	((size_t)16 << 20)
+
+struct reader {
+	struct policy_query *q;
+	char *err;
+	size_t err_size;
+};
+
+PRINTF(2, 3)
+static bool
+refuse(struct reader *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->err, r->err_size, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static struct span
+span_of_json(const json_t *s)
+{
+	return (struct span){ json_string_value(s), json_string_length(s) };
+}
+
+/* The ids, as the gateway builds them; what kind of principal and whose follows. */
+static bool
+read_principal(struct reader *r, const json_t *v)
+{
+	struct identity *who = &r->q->who;
+	struct span *ids = arena_zalloc(r->q->arena, json_array_size(v), sizeof *ids);
+
+	if (!json_is_array(v) || json_array_size(v) == 0)
+		return refuse(r, "principal is not an array of ids");
+	if (ids == NULL)
+		return refuse(r, "out of memory");
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		if (!json_is_string(json_array_get(v, i)))
+			return refuse(r, "principal is not an array of strings");
+		ids[i] = span_of_json(json_array_get(v, i));
+		if (span_starts(ids[i], SPAN("issuer:")))
+			who->issuer = span_skip(ids[i], 7);
+	}
+	who->ids = ids;
+	who->n_ids = json_array_size(v);
+	who->type = span_eq(ids[0], SPAN("anonymous")) ? PRINCIPAL_ANONYMOUS : PRINCIPAL_JWT;
+	return true;
+}
+
+static bool
+read_action(struct reader *r, const json_t *v)
+{
+	r->q->request.action = policy_action_parse(span_of_json(v));
+	return r->q->request.action != ACTION_NONE ||
+	    refuse(r, "no action \"%s\"", json_is_string(v) ? json_string_value(v) : "");
+}
+
+static bool
+read_resource(struct reader *r, const json_t *v)
+{
+	struct policy_request *q = &r->q->request;
+	struct span s = span_of_json(v);
+	const char *slash;
+
+	if (span_starts(s, SPAN("registry:")) && s.n > 9) {
+		q->upstream = span_skip(s, 9);
+		return true;
+	}
+	if (!span_starts(s, SPAN("repo:")))
+		return refuse(r, "resource is not repo:<upstream>/<repository> or registry:<upstream>");
+	s = span_skip(s, 5);
+	slash = s.n == 0 ? NULL : memchr(s.p, '/', s.n);
+	if (slash == NULL || slash == s.p || slash + 1 == s.p + s.n)
+		return refuse(r, "resource is not repo:<upstream>/<repository>");
+	q->upstream = (struct span){ s.p, (size_t)(slash - s.p) };
+	q->repository = span_skip(s, q->upstream.n + 1);
+	return true;
+}
+
+/* One value as text; {NULL,0} when it has none. */
+static struct span
+text_of(struct reader *r, const json_t *v)
+{
+	if (json_is_string(v))
+		return span_of_json(v);
+	if (json_is_boolean(v))
+		return json_is_true(v) ? SPAN("true") : SPAN("false");
+	if (json_is_integer(v))
+		return arena_printf(r->q->arena, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	return SPAN_NONE;
+}
+
+static bool
+read_values(struct reader *r, const char *key, const json_t *v, struct fact *f)
+{
+	struct span *values = arena_zalloc(r->q->arena, json_array_size(v), sizeof *values);
+
+	if (values == NULL)
+		return refuse(r, "out of memory");
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		values[i] = text_of(r, json_array_get(v, i));
+		if (values[i].p == NULL)
+			return refuse(r, "\"%s\": an array holds strings, numbers and booleans", key);
+	}
+	*f = (struct fact){ .state = FACT_PRESENT, .values = values, .n_values = json_array_size(v) };
+	return true;
+}
+
+static bool
+is_mark(const json_t *v, const char *mark)
+{
+	return json_object_size(v) == 1 && json_is_true(json_object_get(v, mark));
+}
+
+static bool
+read_fact(struct reader *r, const char *name, enum policy_key key, const json_t *v)
+{
+	bool many = key_row(key)->cardinality == CARDINALITY_MANY;
+	struct fact *f = &r->q->request.facts[key];
+
+	if (json_is_null(v)) {
+		f->state = FACT_ABSENT;
+		return true;
+	}
+	if (is_mark(v, "unknown") || is_mark(v, "later")) {
+		f->state = is_mark(v, "unknown") ? FACT_UNKNOWN : FACT_LATER;
+		return true;
+	}
+	if (json_is_array(v) != many)
+		return refuse(r, "\"%s\" %s", name, many ? "takes an array" : "takes one value");
+	if (many)
+		return read_values(r, name, v, f);
+	*f = (struct fact){ .state = FACT_PRESENT, .value = text_of(r, v) };
+	return f->value.p != NULL || refuse(r, "\"%s\" is a string, number, boolean, null or {\"unknown\":true}", name);
+}
+
+static bool
+read_principal_type(struct reader *r, const json_t *v)
+{
+	static const char *const types[] = {
+		[PRINCIPAL_ANONYMOUS] = "anonymous",
+		[PRINCIPAL_JWT] = "jwt",
+		[PRINCIPAL_CERT] = "cert",
+		[PRINCIPAL_BASIC] = "basic",
+	};
+
+	for (unsigned i = 0; i < sizeof types / sizeof *types; i++) {
+		if (json_is_string(v) && span_eq(span_of_json(v), span_of(types[i]))) {
+			r->q->who.type = (enum principal_type)i;
+			return true;
+		}
+	}
+	return refuse(r, "principal:Type is anonymous, jwt, cert or basic");
+}
+
+static bool
+read_key(struct reader *r, const char *name, json_t *v)
+{
+	struct span s = span_of(name);
+	enum policy_key key;
+
+	if (span_starts(s, SPAN("jwt:")) && s.n > 4) {
+		if (is_mark(v, "later"))
+			return refuse(r, "\"%s\": a claim is known from the beginning, never later", name);
+		return json_object_set(r->q->claims, name + 4, v) == 0 || refuse(r, "out of memory");
+	}
+	key = key_find(s);
+	if (key == KEY_NONE)
+		return refuse(r, "no condition key \"%s\"", name);
+	if (key == KEY_PRINCIPAL_TYPE)
+		return read_principal_type(r, v);
+	if (key == KEY_PRINCIPAL_IDS || key == KEY_PRINCIPAL_ISSUER)
+		return refuse(r, "\"%s\" follows from principal", name);
+	return read_fact(r, name, key, v);
+}
+
+static bool
+read_context(struct reader *r, const json_t *v)
+{
+	const char *key;
+	json_t *value;
+
+	if (v != NULL && !json_is_object(v))
+		return refuse(r, "context is not an object");
+	json_object_foreach ((json_t *)(uintptr_t)v, key, value) {
+		if (!read_key(r, key, value))
+			return false;
+	}
+	return true;
+}
+
+static void
+present(struct policy_request *q, enum policy_key key, struct span value)
+{
+	if (value.p != NULL)
+		q->facts[key] = (struct fact){ .state = FACT_PRESENT, .value = value };
+}
+
+static bool
+known_members(struct reader *r, const json_t *o)
+{
+	static const char *const members[] = { "principal", "action", "resource", "context", "name", "expect", "sid", "//" };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
+		size_t i = 0;
+
+		while (i < sizeof members / sizeof *members && strcmp(members[i], key) != 0)
+			i++;
+		if (i == sizeof members / sizeof *members)
+			return refuse(r, "a request has no member \"%s\"", key);
+	}
+	return true;
+}
+
+bool
+policy_query_read(struct policy_query *q, const json_t *o, char *err, size_t err_size)
+{
+	struct reader r = { q, err, err_size };
+
+	*q = (struct policy_query){ .arena = arena_new(QUERY_MAX), .claims = json_object() };
+	if (q->arena == NULL || q->claims == NULL)
+		return refuse(&r, "out of memory");
+	if (!json_is_object(o))
+		return refuse(&r, "a request is an object");
+	if (!known_members(&r, o) || !read_principal(&r, json_object_get(o, "principal")) ||
+	    !read_action(&r, json_object_get(o, "action")) || !read_resource(&r, json_object_get(o, "resource")))
+		return false;
+	present(&q->request, KEY_REGISTRY_UPSTREAM, q->request.upstream);
+	present(&q->request, KEY_REGISTRY_REPOSITORY, q->request.repository);
+	if (!read_context(&r, json_object_get(o, "context")))
+		return false;
+	q->who.claims = q->claims;
+	q->request.who = &q->who;
+	return true;
+}
+
+void
+policy_query_clear(struct policy_query *q)
+{
+	json_decref(q->claims);
+	arena_free(q->arena);
+	*q = (struct policy_query){ 0 };
+}
+
+const char *
+verdict_name(enum verdict v)
+{
+	switch (v) {
+	case VERDICT_ALLOW:
+		return "Allow";
+	case VERDICT_EXPLICIT_DENY:
+		return "ExplicitDeny";
+	case VERDICT_NEED:
+		return "Need";
+	case VERDICT_DENY:
+		break;
+	}
+	return "ImplicitDeny";
+}

@@ -1,0 +1,31 @@
+/*
+ * query.h - a request to the policy, written as JSON: what `policy decide` and the test vectors ask.
+ *
+ * {"principal":["issuer:gh","subject:gh/x"], "action":"registry:PullBlob", "resource":"repo:local/team/app",
+ *  "context":{"net:SourceIp":"192.0.2.1", "jwt:project":"shop", "registry:Tag":{"unknown":true}}}
+ * A value is a string, number, boolean, null (absent), an array (several values), {"unknown":true} or
+ * {"later":true}. jwt:<path> gives the claim at exactly this path. registry:Upstream and registry:Repository follow
+ * from the resource, principal:Type from the ids, where they are not given.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_QUERY_H
+#define TW_QUERY_H
+
+#include "policy/policy.h"
+
+struct policy_query {
+	struct policy_request request;	/* valid until policy_query_clear() */
+	struct identity who;		/* private, like all that follows */
+	struct arena *arena;
+	json_t *claims;
+};
+
+/* Read an object. False with a reason; what it holds may borrow from o. Clear it in either case. */
+bool policy_query_read(struct policy_query *q, const json_t *o, char *err, size_t err_size) NONNULL(1, 3) WUNRES;
+void policy_query_clear(struct policy_query *q) NONNULL(1);
+
+/* "Allow", "ExplicitDeny", "ImplicitDeny", "Need". */
+const char *verdict_name(enum verdict v) RETURNS_NONNULL PURE;
+
+#endif
