@@ -197,6 +197,12 @@ authn_identify(struct authn *a, const struct issuer_table *issuers, struct span 
 		out->method = "bearer";
 		return verify(a, issuers, span_skip(field, 7), now, grace, cache_s, out);
 	}
+	/* ":" is what skopeo and podman send when they have no credentials */
+	if (field.n == 10 && span_eq_nocase((struct span){ field.p, 6 }, SPAN("basic ")) &&
+	    span_eq(span_skip(field, 6), SPAN("Og=="))) {
+		out->who = identity_anonymous();
+		return REFUSE_NONE;
+	}
 	if (field.n > 6 && span_eq_nocase((struct span){ field.p, 6 }, SPAN("basic "))) {
 		struct span password = basic_password(a, span_skip(field, 6));
 		enum refuse r;
