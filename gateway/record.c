@@ -11,7 +11,32 @@
 #include "gateway/log.h"
 #include "gateway/request.h"
 
-/* The target without what is a capability: leases, and any query behind them. */
+/* The query of a target we do not serve may hold anything: its names are kept, its values are not. */
+static struct span
+without_values(struct request *r, struct span target)
+{
+	char *out = arena_alloc(r->arena, target.n * 4), *to = out;
+	bool query = false, value = false;
+
+	if (out == NULL)
+		return SPAN_NONE;
+	for (size_t i = 0; i < target.n; i++) {
+		char c = target.p[i];
+
+		query |= c == '?';
+		if (c == '&')
+			value = false;
+		if (value)
+			continue;
+		*to++ = c;
+		value = query && c == '=';
+		if (value)
+			to = mempcpy(to, "...", 3);
+	}
+	return (struct span){ out, (size_t)(to - out) };
+}
+
+/* The target without what is a capability or may be a secret: leases, and any query behind them; unknown queries. */
 static struct span
 audited_path(struct request *r)
 {
@@ -21,7 +46,7 @@ audited_path(struct request *r)
 	size_t keep;
 
 	if (at == NULL)
-		return t;
+		return r->authn.method == NULL ? without_values(r, t) : t;	/* refused before anybody was asked for */
 	keep = (size_t)(at - t.p) + sizeof uploads - 1;
 	/* a raw id of somebody's probing is short and worth seeing; a lease is neither */
 	if (t.n - keep <= 64 && r->route.reference_type != REFERENCE_LEASE)

@@ -135,6 +135,7 @@ must_close(const struct request *r)
 	case REFUSE_LENGTH_REQUIRED:
 	case REFUSE_REQUEST_TIMEOUT:
 	case REFUSE_MISDIRECTED:
+	case REFUSE_MANIFEST_TOO_LARGE:
 	case REFUSE_NO_MEMORY:
 		return true;
 	default:

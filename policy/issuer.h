@@ -3,8 +3,8 @@
  *
  * Verification is our own strict JWS over EVP (RFC 7515, 7517, 7518, 8725). libjwt 1.x must never decide
  * validity: it accepts RS256->HS256 confusion and any signature when the key is missing.
- * An issuer is configuration: it is found by the exact `iss` string before anything else is believed, and
- * nothing in a token (jku, x5u, jwk, x5c) ever names a key or an address.
+ * An issuer is configuration: it is found by the exact `iss` string before anything else is believed. A token whose
+ * header brings a key or names an address of one (jwk, x5c, jku, x5u) is refused.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

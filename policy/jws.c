@@ -185,10 +185,15 @@ is_token_type(struct span typ)
 static enum token_outcome
 header_read(const json_t *o, struct header *out)
 {
+	static const char *const key_members[] = { "jku", "jwk", "x5u", "x5c" };
 	struct span kid = json_span(o, "kid");
 
 	if (json_object_get(o, "crit") != NULL || json_object_get(o, "b64") != NULL)
 		return TOKEN_CRIT;
+	/* keys, or where to get some: who sends these wants them used */
+	for (size_t i = 0; i < sizeof key_members / sizeof *key_members; i++)
+		if (json_object_get(o, key_members[i]) != NULL)
+			return TOKEN_BAD_HEADER;
 	if (json_object_get(o, "typ") != NULL && !is_token_type(json_span(o, "typ")))
 		return TOKEN_BAD_HEADER;
 	out->has_kid = json_object_get(o, "kid") != NULL;

@@ -91,6 +91,19 @@ field_id(struct span name)
 	return HTTP_FIELD_OTHER;
 }
 
+/* "Content_Length": what reads fields CGI-style takes it for the field we would not see. */
+static bool
+is_disguised(struct span name)
+{
+	char folded[sizeof names[0].written];
+
+	if (memchr(name.p, '_', name.n) == NULL || name.n > sizeof folded)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		folded[i] = name.p[i] == '_' ? '-' : name.p[i];
+	return field_id((struct span){ folded, name.n }) != HTTP_FIELD_OTHER;
+}
+
 static bool
 all(struct span s, unsigned char class)
 {
@@ -141,6 +154,8 @@ split_field(struct span line, const struct http_limits *limits, struct http_fiel
 		return REFUSE_BAD_REQUEST;
 	if (f->name.n > limits->name)
 		return REFUSE_HEAD_TOO_LARGE;
+	if (is_disguised(f->name))
+		return REFUSE_BAD_REQUEST;
 	v = span_skip(line, f->name.n + 1);
 	while (v.n > 0 && (v.p[0] == ' ' || v.p[0] == '\t'))
 		v = span_skip(v, 1);

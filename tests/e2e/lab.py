@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -281,7 +282,7 @@ class Client:
 POLICY = {
     "Version": "2026-11-01",
     "Statement": [
-        {"Sid": "CiPushes", "Effect": "Allow", "Principal": ["subject:test/ci"],
+        {"Sid": "CiPushes", "Effect": "Allow", "Principal": ["subject:test/ci", "subject:test/ci2"],
          "Action": ["registry:Push*", "registry:Pull*", "registry:List*", "registry:MountBlob"],
          "Resource": ["repo:up/app", "repo:up/app/*"]},
         {"Sid": "DevPulls", "Effect": "Allow", "Principal": ["subject:test/dev"],
@@ -394,6 +395,19 @@ limits = {{ {options(all_limits)} }};
         """The request events once there are n of them (or the time is over)."""
         wait_for(lambda: len(self.requests()) >= n, seconds)
         return self.requests()
+
+    def wait_event(self, wanted, seconds=5.0):
+        """The last request event that is wanted, once there is one."""
+        wait_for(lambda: any(wanted(e) for e in self.requests()), seconds)
+        return [e for e in self.requests() if wanted(e)][-1]
+
+    def settled(self, seconds=5.0):
+        """Number of request events once all requests counted have theirs on disk."""
+        def same():
+            count = re.search(r"(?m)^tidewaiter_requests_total (\d+)", self.admin("/metrics")[1])
+            return count and int(count.group(1)) == len(self.requests())
+        wait_for(same, seconds)
+        return len(self.requests())
 
     def verify(self):
         p = subprocess.run([BINARY, "audit", "verify", self.audit], capture_output=True, text=True)
