@@ -91,7 +91,7 @@ corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recor
 	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
 
 corpus-asan:
-	@$(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" corpus
+	@ASAN_OPTIONS=$${ASAN_OPTIONS:-}:quarantine_size_mb=8 $(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" corpus
 
 asan: ## unit tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" check

@@ -122,6 +122,7 @@ class Process:
             self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                           env={**os.environ, **(env or {})}, start_new_session=True)
         self.pid = self.child.pid
+        self.killed = False
 
     def alive(self):
         return self.child.poll() is None
@@ -132,11 +133,12 @@ class Process:
 
     def stop(self, how=signal.SIGTERM, seconds=15):
         if self.alive():
+            self.killed = how == signal.SIGKILL
             self.child.send_signal(how)
             try:
                 self.child.wait(seconds)
             except subprocess.TimeoutExpired:
-                self.child.kill()
+                self.child.kill()       # its status says that it did not end by itself
                 self.child.wait()
         return self.child.returncode
 
@@ -473,9 +475,14 @@ class Lab:
             raise RuntimeError("docker-registry did not start:\n" + p.tail())
         return p, f"{'https' if tls else 'http'}://127.0.0.1:{port}"
 
-    def close(self, keep=False):
+    def close(self, report, keep=False):
+        """End what runs, newest first. A gateway must have ended well, and without a word of a sanitizer."""
+        gateways = [p for p in self.owned if p.argv[0] == BINARY]
         for p in reversed(self.owned):
             p.stop()
+        bad = [f"status {p.child.returncode}: {p.tail(60)}" for p in gateways
+               if not (p.killed or p.child.returncode == 0) or "Sanitizer" in p.tail(2000)]
+        report.ok(not bad, f"{len(gateways)} gateways ended well", "\n".join(bad))
         if keep:
             print(f"  kept: {self.dir}")
         else:

@@ -65,7 +65,7 @@ def wrong_ca(lab, report):
         report.ok(r.status == 502 and "verify" in (r.message() or ""), "TLS upstream with another CA: 502", repr(r))
         g.stop()
     finally:
-        other.close()
+        other.close(report)
         registry.stop()
 
 
