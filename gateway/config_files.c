@@ -23,6 +23,7 @@
 #define CLUSTER_KEYS_MAX	4u
 #define PASSWORD_MAX		4096u
 #define POLICY_FILES_MAX	1024u
+#define POLICY_FILE_MAX		((size_t)16 << 20)
 #define LEEWAY			60	/* seconds a clock may be off */
 
 /* Works, but somebody else on this machine may have it. */
@@ -327,7 +328,7 @@ add_policy_file(struct config_reader *r, struct policy_files *f, const char *pat
 		config_file_problem(r, path, 0, "more than %u policy files", POLICY_FILES_MAX);
 		return;
 	}
-	text = file_read(path, CONFIG_FILE_MAX, &n, err, sizeof err);
+	text = file_read(path, POLICY_FILE_MAX, &n, err, sizeof err);
 	if (text == NULL) {
 		config_file_problem(r, path, 0, "%s", err);
 		return;

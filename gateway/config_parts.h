@@ -15,7 +15,7 @@
 
 #include "gateway/config.h"
 
-#define CONFIG_FILE_MAX		(1u << 20)	/* gateway.conf, a JWKS or policy file */
+#define CONFIG_FILE_MAX		(1u << 20)	/* gateway.conf or a JWKS file */
 
 enum config_section {
 	SECTION_ROOT = 0,
