@@ -1,0 +1,365 @@
+/*
+ * test_policy.c - the vectors of tests/policy: decisions, and documents that must not load.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <glob.h>
+#include <stdlib.h>
+
+#include "policy/compiled.h"
+#include "policy/query.h"
+#include "tests/unit/check.h"
+
+#define SOURCES_MAX 8
+
+static const char *const issuers[] = { "gh", "gl" };
+static const char *const upstreams[] = { "up", "up2" };
+static const struct policy_names names = { issuers, 2, upstreams, 2 };
+
+/* ---- loading ---- */
+
+struct problems {
+	size_t n;
+	int line;
+	char reason[2048];
+	char all[8192];
+};
+
+static void
+on_problem(void *ctx, const char *file, int line, const char *reason)
+{
+	struct problems *p = ctx;
+	size_t used = strlen(p->all);
+
+	if (p->n++ == 0) {
+		p->line = line;
+		snprintf(p->reason, sizeof p->reason, "%s", reason);
+	}
+	snprintf(p->all + used, sizeof p->all - used, "%s:%d: %s\n", file, line, reason);
+}
+
+static struct policy *
+load_text(struct span text, struct problems *problems)
+{
+	struct policy_source s = { "policy.json", text };
+
+	*problems = (struct problems){ 0 };
+	return policy_load(&s, 1, &names, on_problem, problems);
+}
+
+/* The documents of an array, and `extra` (NULL: none) as one more. */
+static struct policy *
+load_documents(const json_t *documents, const char *extra)
+{
+	struct policy_source sources[SOURCES_MAX + 1];
+	char *texts[SOURCES_MAX];
+	struct problems problems = { 0 };
+	size_t n = json_array_size(documents);
+	struct policy *p;
+
+	for (size_t i = 0; i < n; i++) {
+		texts[i] = json_dumps(json_array_get(documents, i), 0);
+		sources[i] = (struct policy_source){ "vector", span_of(texts[i]) };
+	}
+	if (extra != NULL)
+		sources[n] = (struct policy_source){ "extra", span_of(extra) };
+	p = policy_load(sources, n + (extra != NULL), NULL, on_problem, &problems);
+	if (p == NULL)
+		fputs(problems.all, stderr);
+	for (size_t i = 0; i < n; i++)
+		free(texts[i]);
+	return p;
+}
+
+static enum verdict
+ask(const struct policy *p, const json_t *o, struct decision *d)
+{
+	struct policy_query q;
+	char err[512];
+
+	*d = (struct decision){ 0 };
+	if (!CHECK_ROW(policy_query_read(&q, o, err, sizeof err), json_string_value(json_object_get(o, "name"))))
+		fprintf(stderr, "    %s\n", err);
+	else
+		policy_decide(p, &q.request, d);
+	policy_query_clear(&q);
+	return d->verdict;
+}
+
+/* ---- what must hold of every vector beside its own expectation ---- */
+
+static json_t *
+reversed(const json_t *documents)
+{
+	json_t *out = json_deep_copy(documents);
+	size_t i;
+	json_t *doc;
+
+	json_array_foreach (out, i, doc) {
+		json_t *list = json_object_get(doc, "Statement"), *back = json_array();
+
+		if (!json_is_array(list)) {
+			json_decref(back);
+			continue;
+		}
+		for (size_t k = json_array_size(list); k > 0; k--)
+			json_array_append(back, json_array_get(list, k - 1));
+		json_object_set_new(doc, "Statement", back);
+	}
+	return out;
+}
+
+/* A fact that becomes unknown never gives a right. */
+static void
+check_unknown(const struct policy *p, const json_t *request, enum verdict before, const char *name)
+{
+	json_t *context = json_object_get(request, "context"), *v;
+	const char *key;
+
+	json_object_foreach (context, key, v) {
+		json_t *other = json_deep_copy(request);
+		struct decision d;
+
+		if (json_is_object(v)) {	/* a claim with others inside: they would be gone, not unknown */
+			json_decref(other);
+			continue;
+		}
+		json_object_set_new(json_object_get(other, "context"), key, json_pack("{s:b}", "unknown", 1));
+		CHECK_ROW(before == VERDICT_ALLOW || before == VERDICT_NEED || ask(p, other, &d) != VERDICT_ALLOW, name);
+		json_decref(other);
+	}
+}
+
+static void
+check_case(const struct policy *p, const struct policy *back, const struct policy *denied, const json_t *o)
+{
+	const char *name = json_string_value(json_object_get(o, "name"));
+	const char *expect = json_string_value(json_object_get(o, "expect"));
+	const json_t *sid = json_object_get(o, "sid");
+	struct decision d, other;
+
+	ask(p, o, &d);
+	if (!CHECK_ROW(strcmp(verdict_name(d.verdict), expect) == 0, name))
+		fprintf(stderr, "    got %s, want %s\n", verdict_name(d.verdict), expect);
+	if (sid != NULL)
+		CHECK_ROW(span_eq(d.sid, span_of(json_string_value(sid))), name);
+	else
+		CHECK_ROW(d.verdict != VERDICT_DENY || d.sid.n == 0, name);
+	CHECK_ROW((d.verdict == VERDICT_NEED) == (d.need != 0), name);
+	CHECK_ROW(ask(back, o, &other) == d.verdict, name);
+	CHECK_ROW(ask(denied, o, &other) == VERDICT_EXPLICIT_DENY, name);
+	check_unknown(p, o, d.verdict, name);
+}
+
+static void
+check_group(const json_t *group)
+{
+	static const char deny_all[] = "{\"Version\":\"2026-11-01\",\"Statement\":[{\"Sid\":\"deny-all\",\"Effect\":\"Deny\","
+				       "\"Principal\":\"*\",\"Action\":\"*\",\"Resource\":\"*\"}]}";
+	json_t *policy = json_object_get(group, "policy");
+	json_t *documents = json_is_array(policy) ? json_incref(policy) : json_pack("[O]", policy);
+	json_t *back = reversed(documents), *o;
+	struct policy *p = load_documents(documents, NULL), *b = load_documents(back, NULL);
+	struct policy *d = load_documents(documents, deny_all);
+	size_t i;
+
+	CHECK(p != NULL && b != NULL && d != NULL);
+	json_array_foreach (json_object_get(group, "cases"), i, o) {
+		if (p != NULL && b != NULL && d != NULL)
+			check_case(p, b, d, o);
+	}
+	policy_unref(p);
+	policy_unref(b);
+	policy_unref(d);
+	json_decref(back);
+	json_decref(documents);
+}
+
+static void
+test_vectors(void)
+{
+	glob_t files;
+	size_t groups = 0;
+
+	CHECK(glob("tests/policy/*.json", 0, NULL, &files) == 0);
+	for (size_t f = 0; f < files.gl_pathc; f++) {
+		json_error_t e;
+		json_t *list = json_load_file(files.gl_pathv[f], JSON_REJECT_DUPLICATES, &e), *group;
+		size_t i;
+
+		if (strstr(files.gl_pathv[f], "errors.json") == NULL) {
+			if (!CHECK_ROW(list != NULL, files.gl_pathv[f]))
+				fprintf(stderr, "    %d: %s\n", e.line, e.text);
+			json_array_foreach (list, i, group) {
+				check_group(group);
+				groups++;
+			}
+		}
+		json_decref(list);
+	}
+	globfree(&files);
+	CHECK(groups > 50);
+}
+
+/* ---- documents that must not load ---- */
+
+static const char *const lines[] = {
+	"{", "  \"Version\": \"2026-11-01\",", "  \"Statement\": [", "    {", "      \"Sid\": \"S\",", "      \"Effect\": \"Allow\",",
+	"      \"Principal\": \"*\",", "      \"Action\": \"registry:Pull*\",", "      \"Resource\": \"*\",", "      \"Condition\": {}",
+	"    }", "  ]", "}"
+};
+
+/* The sample with some of its lines changed, with LF or CRLF. */
+static size_t
+sample(const json_t *change, const char *eol, char *out, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		char number[8];
+		const json_t *text;
+
+		snprintf(number, sizeof number, "%zu", i + 1);
+		text = json_object_get(change, number);
+		n += (size_t)snprintf(out + n, size - n, "%s%s", text == NULL ? lines[i] : json_string_value(text), eol);
+	}
+	return n;
+}
+
+static void
+test_errors(void)
+{
+	static char text[1 << 16];
+	json_t *rows = json_load_file("tests/policy/errors.json", JSON_REJECT_DUPLICATES, NULL), *row;
+	struct problems problems;
+	struct policy *p;
+	size_t i, n;
+
+	p = load_text((struct span){ text, sample(NULL, "\n", text, sizeof text) }, &problems);
+	CHECK(p != NULL && policy_statements(p) == 1);
+	policy_unref(p);
+	CHECK(json_array_size(rows) >= 70);
+	json_array_foreach (rows, i, row) {
+		const char *name = json_string_value(json_object_get(row, "name"));
+		int line = (int)json_integer_value(json_object_get(row, "line"));
+
+		for (int crlf = 0; crlf < 2; crlf++) {
+			n = sample(json_object_get(row, "change"), crlf ? "\r\n" : "\n", text, sizeof text);
+			p = load_text((struct span){ text, n }, &problems);
+			CHECK_ROW(p == NULL && problems.n > 0, name);
+			if (!CHECK_ROW(problems.line == line &&
+			    strstr(problems.reason, json_string_value(json_object_get(row, "reason"))) != NULL, name))
+				fprintf(stderr, "    %s", problems.all);
+			policy_unref(p);
+		}
+		/* cut anywhere, it is no document */
+		for (size_t cut = n - 7; cut > 0; cut -= cut > 37 ? 37 : cut) {
+			p = load_text((struct span){ text, cut }, &problems);
+			CHECK_ROW(p == NULL && problems.n > 0 && problems.line >= 1, name);
+			policy_unref(p);
+		}
+	}
+	json_decref(rows);
+}
+
+/* All of them are told, not only the first. */
+static void
+test_all_problems(void)
+{
+	static const char bad[] = "{\"Version\":\"2026-11-01\",\"Statement\":[\n{\"Sid\":\"a b\",\n\"Effect\":\"x\",\n\"Principal\":\"y\",\n"
+				  "\"Action\":\"z\",\n\"Resource\":\"q\"},\n{}]}";
+	struct problems problems;
+
+	CHECK(load_text(SPAN(bad), &problems) == NULL);
+	CHECK(problems.n == 5 + 5);
+	for (int line = 2; line <= 7; line++) {
+		char where[32];
+
+		snprintf(where, sizeof where, "policy.json:%d: ", line);
+		CHECK_ROW(strstr(problems.all, where) != NULL, where);
+	}
+}
+
+static void
+test_snapshot(void)
+{
+	static const char one[] = "{\"Version\":\"2026-11-01\",\"Statement\":[]}", other[] = "{\"Version\":\"2026-11-01\",\"Statement\":[] }";
+	struct policy_source two[] = { { "a", SPAN(one) }, { "b", SPAN(other) } };
+	struct policy *p = load_documents(NULL, one), *q = load_documents(NULL, other), *r = load_documents(NULL, one), *s;
+	struct problems problems = { 0 };
+	struct decision d = { .verdict = VERDICT_ALLOW };
+	struct policy_request request = { .action = ACTION_Ping };
+
+	CHECK(strlen(policy_hash(p)) == 71 && strncmp(policy_hash(p), "sha256:", 7) == 0);
+	CHECK(strcmp(policy_hash(p), policy_hash(q)) != 0 && strcmp(policy_hash(p), policy_hash(r)) == 0);
+	s = policy_load(two, 2, NULL, on_problem, &problems);
+	CHECK(s != NULL && strcmp(policy_hash(s), policy_hash(p)) != 0);
+	policy_decide(p, &request, &d);	/* nobody asks */
+	CHECK(d.verdict == VERDICT_DENY);
+	CHECK(policy_ref(p) == p);
+	policy_unref(p);
+	CHECK(policy_statements(p) == 0);
+	policy_unref(p);
+	policy_unref(q);
+	policy_unref(r);
+	policy_unref(s);
+	policy_unref(NULL);
+}
+
+static void
+test_names(void)
+{
+	for (unsigned a = ACTION_NONE + 1; a < ACTION_MAX; a++)
+		CHECK(policy_action_parse(span_of(policy_action_name((enum policy_action)a))) == (enum policy_action)a);
+	CHECK(policy_action_parse(SPAN("registry:pullblob")) == ACTION_NONE);
+	CHECK(strcmp(policy_action_name(ACTION_MAX), "none") == 0);
+	for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++)
+		CHECK(key_find(span_of(key_row((enum policy_key)k)->name)) == (enum policy_key)k);
+}
+
+/* A request that is not understood is no question. */
+static void
+test_queries(void)
+{
+	static const char *const bad[] = {
+		"[]", "{}", "{\"principal\":[],\"action\":\"registry:Ping\",\"resource\":\"registry:up\"}",
+		"{\"principal\":\"x\",\"action\":\"registry:Ping\",\"resource\":\"registry:up\"}",
+		"{\"principal\":[1],\"action\":\"registry:Ping\",\"resource\":\"registry:up\"}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Pong\",\"resource\":\"registry:up\"}",
+		"{\"principal\":[\"x\"],\"action\":1,\"resource\":\"registry:up\"}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"up\"}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"repo:up\"}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"repo:up/\"}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"contxt\":{}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":[]}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"a:b\":1}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"registry:Tag\":[]}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"registry:Tag\":1.5}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"registry:Tag\":{}}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"principal:ids\":[\"x\"]}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"principal:Type\":\"x\"}}",
+		"{\"principal\":[\"x\"],\"action\":\"registry:Ping\",\"resource\":\"registry:up\",\"context\":{\"jwt:x\":{\"later\":true}}}",
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		json_t *o = json_loads(bad[i], 0, NULL);
+		struct policy_query q;
+		char err[512] = "";
+
+		CHECK_ROW(!policy_query_read(&q, o, err, sizeof err) && err[0] != '\0', bad[i]);
+		policy_query_clear(&q);
+		json_decref(o);
+	}
+}
+
+int
+main(void)
+{
+	test_vectors();
+	test_errors();
+	test_all_problems();
+	test_snapshot();
+	test_names();
+	test_queries();
+	return check_done();
+}
