@@ -78,6 +78,9 @@ make_issuers(void)
 #define A_AND(more)	"{\"iss\":\"https://a.test\"," more "}"
 #define TIMES		",\"exp\":1700000600,\"iat\":1700000000"
 
+#define OPEN		"[[[[[[[[[["
+#define CLOSE		"]]]]]]]]]]"
+
 enum signer { BY_EC, BY_RSA, BY_STRANGER, BY_EC_B };
 
 static const struct row {
@@ -157,7 +160,8 @@ static const struct row {
 	ROW("payload with bytes behind", BY_EC, EC_HEADER, CLAIMS() "{}", BAD_PAYLOAD),
 	ROW("payload array", BY_EC, EC_HEADER, "[]", BAD_PAYLOAD),
 	ROW("payload invalid UTF-8", BY_EC, EC_HEADER, CLAIMS(",\"x\":\"\xff\""), BAD_PAYLOAD),
-	ROW("payload deep", BY_EC, EC_HEADER, CLAIMS(",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"), BAD_PAYLOAD),
+	ROW("payload deep", BY_EC, EC_HEADER, CLAIMS(",\"x\":" OPEN OPEN OPEN OPEN "1" CLOSE CLOSE CLOSE CLOSE), BAD_PAYLOAD),
+	ROW("payload less deep", BY_EC, EC_HEADER, CLAIMS(",\"x\":" OPEN OPEN OPEN "1" CLOSE CLOSE CLOSE), OK),
 	ROW("number too large", BY_EC, EC_HEADER, CLAIMS(",\"x\":1e400"), BAD_PAYLOAD),
 	ROW("integer too large", BY_EC, EC_HEADER, CLAIMS(",\"x\":99999999999999999999"), BAD_PAYLOAD),
 
@@ -185,7 +189,8 @@ static const struct row {
 	ROW("iat real", BY_EC, EC_HEADER, A_AND("\"aud\":\"gw.test\",\"sub\":\"ci\",\"exp\":1700000600,\"iat\":1.5"), BAD_PAYLOAD),
 	ROW("lives too long", BY_EC, EC_HEADER, A_AND("\"aud\":\"gw.test\",\"sub\":\"ci\",\"exp\":1700003601,\"iat\":1700000000"), TOO_LONG_LIVED),
 	ROW("lives too long, no iat", BY_EC, EC_HEADER, A_AND("\"aud\":\"gw.test\",\"sub\":\"ci\",\"exp\":1700003601"), TOO_LONG_LIVED),
-	ROW("issued long ago for long", BY_EC, EC_HEADER, A_AND("\"aud\":\"gw.test\",\"sub\":\"ci\",\"exp\":1700000600,\"iat\":1"), TOO_LONG_LIVED),
+	ROW("issued long ago for long", BY_EC, EC_HEADER,
+	    A_AND("\"aud\":\"gw.test\",\"sub\":\"ci\",\"exp\":1700000600,\"iat\":1"), TOO_LONG_LIVED),
 
 	ROW("no sub", BY_EC, EC_HEADER, A_AND("\"aud\":\"gw.test\"" TIMES), SUBJECT),
 	ROW("sub number", BY_EC, EC_HEADER, A_AND("\"aud\":\"gw.test\",\"sub\":1" TIMES), SUBJECT),
@@ -486,7 +491,8 @@ test_claims(void)
 /* ---- RFC 7515 appendix A.2 and A.3 ---- */
 
 static const char rfc_rsa[] =
-    "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT"
+    "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l"
+    "8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT"
     "-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdV"
     "MTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\",\"e\":\"AQAB\"}]}";
 static const char rfc_ec[] =
