@@ -230,8 +230,7 @@ read_status_line(struct span line, struct http_head *out)
 {
 	enum refuse why;
 
-	if (line.n < 12 || line.p[8] != ' ' || !digits((struct span){ line.p + 9, 3 }) || !all(line, VALUE) ||
-	    (line.n > 12 && line.p[12] != ' '))
+	if (line.n < 13 || line.p[8] != ' ' || line.p[12] != ' ' || !digits((struct span){ line.p + 9, 3 }) || !all(line, VALUE))
 		return REFUSE_BAD_REQUEST;
 	why = read_version((struct span){ line.p, 8 }, &out->minor);
 	if (why != REFUSE_NONE)
