@@ -25,8 +25,11 @@ struct process {
 	struct metrics **metrics;
 	struct metrics_view view;
 	struct admin *admin;
-	struct event *sigterm, *sigint;
+	struct event *sigterm, *sigint, *ended;
+	bool draining;
 };
+
+#define ENDED_EVERY_US	20000	/* while draining: have the workers ended? */
 
 static void
 on_signal(evutil_socket_t sig, short what, void *arg)
@@ -34,12 +37,27 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 	struct process *p = arg;
 
 	(void)what;
+	if (p->draining)
+		return;
+	p->draining = true;
 	log_info("msg=signal %d: draining", (int)sig);
 	if (p->admin != NULL)
 		admin_draining(p->admin);
 	for (unsigned i = 0; i < p->gateway.config->workers; i++)
 		worker_drain(p->workers[i]);
-	event_base_loopexit(p->base, NULL);
+	event_add(p->ended, &(struct timeval){ .tv_usec = ENDED_EVERY_US });
+}
+
+/* The admin listener says "draining" as long as a worker runs. */
+static void
+on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct process *p = arg;
+
+	(void)fd;
+	(void)what;
+	if (atomic_load_explicit(&p->gateway.running, memory_order_acquire) == 0)
+		event_base_loopexit(p->base, NULL);
 }
 
 static void
@@ -158,10 +176,13 @@ stop(struct process *p)
 	ledger_close(p->gateway.ledger);
 	spool_close(p->gateway.spool);
 	for (unsigned i = 0; i < n; i++)
+		worker_settle(p->workers[i]);
+	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
 	admin_free(p->admin);
 	event_free(p->sigterm);
 	event_free(p->sigint);
+	event_free(p->ended);
 	event_base_free(p->base);
 	for (size_t i = 0; i < p->gateway.config->n_listen; i++)
 		SSL_CTX_free(p->gateway.listen_tls[i]);
@@ -191,7 +212,8 @@ serve(struct config *c)
 	make_admin(&p);
 	p.sigterm = evsignal_new(p.base, SIGTERM, on_signal, &p);
 	p.sigint = evsignal_new(p.base, SIGINT, on_signal, &p);
-	if (p.sigterm == NULL || p.sigint == NULL || event_add(p.sigterm, NULL) != 0 ||
+	p.ended = event_new(p.base, -1, EV_PERSIST, on_ended, &p);
+	if (p.sigterm == NULL || p.sigint == NULL || p.ended == NULL || event_add(p.sigterm, NULL) != 0 ||
 	    event_add(p.sigint, NULL) != 0)
 		log_fatal("out of memory");
 	for (unsigned i = 0; i < c->workers; i++)

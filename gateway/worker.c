@@ -271,6 +271,7 @@ serve(void *arg)
 	struct worker *w = arg;
 
 	event_base_dispatch(w->loop->base);
+	atomic_fetch_sub_explicit(&w->gateway->running, 1, memory_order_release);
 	return NULL;
 }
 
@@ -283,7 +284,10 @@ worker_start(struct worker *w)
 	/* signals are the main thread's */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	atomic_fetch_add_explicit(&w->gateway->running, 1, memory_order_relaxed);
 	ok = pthread_create(&w->thread, NULL, serve, w) == 0;
+	if (!ok)
+		atomic_fetch_sub_explicit(&w->gateway->running, 1, memory_order_relaxed);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	w->started = ok;
 	return ok;
@@ -307,6 +311,12 @@ worker_end(struct worker *w)
 	}
 	while (w->loop->tasks != NULL)
 		loop_run_tasks(w->loop);
+}
+
+void
+worker_settle(struct worker *w)
+{
+	event_base_loop(w->loop->base, EVLOOP_NONBLOCK);
 }
 
 void

@@ -31,6 +31,7 @@ struct gateway {		/* what all workers see */
 	struct spool *spool;
 	struct offload *offload;
 	_Atomic unsigned connections;	/* open client connections of all workers */
+	_Atomic unsigned running;	/* worker threads */
 };
 
 struct conn;
@@ -71,7 +72,8 @@ void worker_drain(struct worker *w) NONNULL(1);
 void worker_join(struct worker *w) NONNULL(1);
 /* Then: cut what is left (each cut request writes its event). */
 void worker_end(struct worker *w) NONNULL(1);
-/* After the ledger and the spool are closed: what they still had to say stays in the mailbox. */
+/* After the ledger and the spool are closed: take what they still had to say, so that abandoned holds end. */
+void worker_settle(struct worker *w) NONNULL(1);
 void worker_free(struct worker *w);
 
 /* n <= 64 random bytes from the worker's stock. */

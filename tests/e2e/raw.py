@@ -207,6 +207,8 @@ def ending(report, g, stub, tokens):
     c.until(b"\r\n\r\n")
     g.process.child.send_signal(signal.SIGTERM)
     time.sleep(0.3)
+    report.ok(g.admin("/healthz")[0] == 503, "SIGTERM: /healthz says 503 while it drains", repr(g.admin("/healthz")))
+    g.process.child.send_signal(signal.SIGTERM)     # a second one changes nothing
     got = c.exactly(len(big))
     report.ok(got == big, "SIGTERM: a running download is finished")
     report.ok(g.process.child.wait(15) == 0, "... and the gateway ends with status 0", g.process.tail())

@@ -1,0 +1,77 @@
+/*
+ * fuzz_policy.c - any bytes as a policy document, and one request: loading is total; what loads twice decides the
+ * same; only an Allow allows; a Deny of everything always wins.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+
+#include "policy/policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+on_problem(void *ctx, const char *file, int line, const char *reason)
+{
+	if (line < 1 || *file == '\0' || *reason == '\0')
+		abort();
+	++*(size_t *)ctx;
+}
+
+static struct policy *
+load(struct span text, bool deny_all)
+{
+	static const char all[] = "{\"Version\":\"2026-11-01\",\"Statement\":[{\"Sid\":\"~\",\"Effect\":\"Deny\",\"Principal\":\"*\","
+				  "\"Action\":\"*\",\"Resource\":\"*\"}]}";
+	static char last[sizeof all];
+	struct policy_source sources[] = { { "fuzz", text }, { "all", { last, sizeof all - 1 } } };
+	size_t problems = 0;
+	struct policy *p;
+
+	memcpy(last, all, sizeof all);
+	*strchr(last, '~') = '.';
+	p = policy_load(sources, deny_all ? 2 : 1, NULL, on_problem, &problems);
+	if ((p == NULL) != (problems > 0))
+		abort();
+	return p;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct span ids[] = { { "issuer:a", 8 }, { "subject:a/x", 11 }, { "group:a/g", 9 } };
+	struct span text = { (const char *)data, size };
+	struct policy *p = load(text, false), *q, *d;
+	struct identity who = { .type = PRINCIPAL_JWT, .issuer = SPAN("a"), .subject = SPAN("x"), .ids = ids, .n_ids = 3 };
+	struct policy_request r = { .upstream = SPAN("up"), .repository = SPAN("a/b"), .who = &who };
+
+	if (p == NULL)
+		return 0;
+	q = load(text, false);
+	d = load(text, true);
+	who.claims = json_loads("{\"a\":\"1\",\"b\":{\"c\":\"x\"},\"l\":[\"1\"],\"n\":7}", 0, NULL);
+	r.facts[KEY_REGISTRY_TAG] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("v1") };
+	r.facts[KEY_NET_SOURCE_IP] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("192.0.2.1") };
+	r.facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
+	r.facts[KEY_CLIENT_USER_AGENT].state = FACT_UNKNOWN;
+	for (unsigned a = ACTION_NONE + 1; a < ACTION_MAX; a++) {
+		struct decision one, two;
+
+		r.action = (enum policy_action)a;
+		policy_decide(p, &r, &one);
+		policy_decide(q, &r, &two);
+		if (one.verdict != two.verdict || !span_eq(one.sid, two.sid) || (one.verdict == VERDICT_ALLOW && one.sid.n == 0) ||
+		    (one.verdict == VERDICT_NEED) != (one.need != 0))
+			abort();
+		if (d != NULL) {
+			policy_decide(d, &r, &two);
+			if (two.verdict != VERDICT_EXPLICIT_DENY)
+				abort();
+		}
+	}
+	json_decref((json_t *)(uintptr_t)who.claims);
+	policy_unref(p);
+	policy_unref(q);
+	policy_unref(d);
+	return 0;
+}
