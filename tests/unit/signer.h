@@ -94,11 +94,11 @@ signer_jwk(const EVP_PKEY *key, const char *more, char *out, size_t size)
 	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC) {
 		signer_number(key, OSSL_PKEY_PARAM_EC_PUB_X, 32, a);
 		signer_number(key, OSSL_PKEY_PARAM_EC_PUB_Y, 32, b);
-		snprintf(out, size, "{%s\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}", more, a, b);
+		snprintf(out, size, "{%.256s\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"%.43s\",\"y\":\"%.43s\"}", more, a, b);
 	} else {
 		signer_number(key, OSSL_PKEY_PARAM_RSA_N, 0, a);
 		signer_number(key, OSSL_PKEY_PARAM_RSA_E, 0, b);
-		snprintf(out, size, "{%s\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"%s\"}", more, a, b);
+		snprintf(out, size, "{%.256s\"kty\":\"RSA\",\"n\":\"%.700s\",\"e\":\"%.16s\"}", more, a, b);
 	}
 }
 
