@@ -156,8 +156,9 @@ check_group(const json_t *group)
 {
 	static const char deny_all[] = "{\"Version\":\"2026-11-01\",\"Statement\":[{\"Sid\":\"deny-all\",\"Effect\":\"Deny\","
 				       "\"Principal\":\"*\",\"Action\":\"*\",\"Resource\":\"*\"}]}";
-	json_t *policy = json_object_get(group, "policy");
-	json_t *documents = json_is_array(policy) ? json_incref(policy) : json_pack("[O]", policy);
+	json_t *policy = json_object_get(group, "policy");	/* documents, one, or the file of one */
+	json_t *documents = json_is_array(policy) ? json_incref(policy) : json_is_string(policy) ?
+	    json_pack("[o]", json_load_file(json_string_value(policy), 0, NULL)) : json_pack("[O]", policy);
 	json_t *back = reversed(documents), *o;
 	struct policy *p = load_documents(documents, NULL), *b = load_documents(back, NULL);
 	struct policy *d = load_documents(documents, deny_all);
