@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -188,6 +189,18 @@ def kept_connection(report, g, tokens):
 
 def admin(report, g):
     report.ok(g.admin("/healthz") == (200, "ok\n") or g.admin("/healthz")[0] == 200, "/healthz", repr(g.admin("/healthz")))
+    report.ok(g.admin("/v2/")[0] == 404 and g.admin("/healthz/x")[0] == 404, "the admin listener serves nothing else")
+    for what, data, want in (("another method", b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", b"405"),
+                             ("garbage", b"\x16\x03\x01\x00\xa5\x01\r\n\r\n", b"400"),
+                             ("too large a head", b"GET /healthz HTTP/1.1\r\nA: " + b"a" * 70000, b"4"),
+                             ("two requests at once", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 2, b"200")):
+        with socket.create_connection(("127.0.0.1", g.admin_port), 5) as s:
+            try:
+                s.sendall(data)
+                got = s.recv(65536)
+            except ConnectionError:
+                got = b""
+            report.ok(got.startswith(b"HTTP/1.1 " + want) or (want == b"4" and not got), f"the admin listener: {what}", repr(got[:200]))
     status, text = g.admin("/metrics")
     value = dict(re.findall(r"(?m)^(tidewaiter_\S+) (\S+)$", text))
     report.ok(status == 200 and float(value.get('tidewaiter_refusals_total{reason="tag_locked"}', 0)) > 0,
