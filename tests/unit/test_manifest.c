@@ -142,7 +142,8 @@ test_json(void)
 		bool ok;
 		int line;
 	} texts[] = { { "{}", 1, true, 0 }, { " {\n} \n", 1, true, 0 }, { "[[[]]]", 3, true, 0 }, { "[[[]]]", 2, false, 1 }, { "7", 1, true, 0 },
-		{ "{\"a\":\"[[[[\"}", 1, true, 0 }, { "{\"a\":\"\\\"[[[[\"}", 1, true, 0 }, { "{\n\"a\":1,\n\"a\":2}", 1, false, 3 }, { "{\n\n,}", 1, false, 3 },
+		{ "{\"a\":\"[[[[\"}", 1, true, 0 }, { "{\"a\":\"\\\"[[[[\"}", 1, true, 0 },
+		{ "{\n\"a\":1,\n\"a\":2}", 1, false, 3 }, { "{\n\n,}", 1, false, 3 },
 		{ "{}{}", 1, false, 1 }, { "\"\\u0000\"", 1, false, 1 }, { "\"\\ud800\"", 1, false, 1 }, { "\xff", 1, false, 1 }, { "01", 1, false, 1 },
 		{ "NaN", 1, false, 1 }, { "'a'", 1, false, 1 }, { "[1,]", 1, false, 1 }, { "// x\n{}", 1, false, 1 }, { "\n\n[\n[", 1, false, 4 } };
 	static const char *const known[] = { "config", "layers", "kind" };
