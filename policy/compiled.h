@@ -141,14 +141,27 @@ _Static_assert(KEY_MAX <= 64, "keys are bits of 64");
 /* Bits of the actions a pattern ("registry:Push*") names; without case, as IAM does. 0: none. */
 uint32_t action_mask(struct span pattern) PURE;
 
+/* ---- the index (index.c) ---- */
+
+struct index_entry {
+	uint64_t key;
+	const struct statement *statement;
+};
+struct index {
+	struct index_entry *entries;	/* by key, then in the order of the documents */
+	size_t n;
+};
+bool index_build(struct policy *p) NONNULL(1) WUNRES;
+/* Every statement whose resources may match, some twice; each bucket in the order of the documents until visit says false. */
+typedef bool index_visit(void *ctx, const struct statement *s);
+void index_each(const struct index *x, struct span resource, index_visit *visit, void *ctx) NONNULL(1, 3);
+
 struct policy {
 	_Atomic(unsigned) refs;
 	struct arena *arena;
 	struct statement *statements; /* in the order of the documents */
 	size_t n, room;
-	/* statements that speak of an action, Deny and Allow apart: the buckets of a later index go here */
-	const struct statement **by_action[2][ACTION_MAX];
-	size_t n_by_action[2][ACTION_MAX];
+	struct index index[2][ACTION_MAX];	/* of the Allow and the Deny statements of an action */
 	char hash[sizeof "sha256:" + 64];
 };
 

@@ -139,33 +139,41 @@ decided_by(struct decision *out, enum verdict verdict, const struct statement *s
 	}
 }
 
-/* The first statement of one effect that matches, and whether any might. */
+/* The first statements of one effect that match, and that might; and whether any depends on what comes later. */
 struct found {
+	struct evaluation *q;
 	const struct statement *yes, *unknown;
 	bool later;
 };
 
+static bool
+visit(void *ctx, const struct statement *s)
+{
+	struct found *f = ctx;
+
+	if (f->yes != NULL && s >= f->yes)
+		return false;	/* an earlier one has matched */
+	switch (statement_matches(f->q, s)) {
+	case TRI_YES:
+		f->yes = s;
+		return false;
+	case TRI_UNKNOWN:
+		f->unknown = f->unknown == NULL || s < f->unknown ? s : f->unknown;
+		break;
+	case TRI_LATER:
+		f->later = true;
+		break;
+	case TRI_NO:
+		break;
+	}
+	return true;
+}
+
 static void
 search(const struct policy *p, struct evaluation *q, bool deny, struct found *f)
 {
-	const struct statement *const *s = p->by_action[deny][q->r->action];
-
-	*f = (struct found){ 0 };
-	for (size_t i = 0; i < p->n_by_action[deny][q->r->action]; i++) {
-		switch (statement_matches(q, s[i])) {
-		case TRI_YES:
-			f->yes = s[i];
-			return;
-		case TRI_UNKNOWN:
-			f->unknown = f->unknown == NULL ? s[i] : f->unknown;
-			break;
-		case TRI_LATER:
-			f->later = true;
-			break;
-		case TRI_NO:
-			break;
-		}
-	}
+	*f = (struct found){ .q = q };
+	index_each(&p->index[deny][q->r->action], q->resource, visit, f);
 }
 
 static void

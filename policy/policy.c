@@ -42,36 +42,6 @@ hash_sources(const struct policy_source *sources, size_t n, char *out, size_t si
 	return true;
 }
 
-static size_t
-count_for(const struct policy *p, bool deny, unsigned action)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < p->n; i++)
-		n += p->statements[i].deny == deny && (p->statements[i].actions >> action & 1u);
-	return n;
-}
-
-static bool
-index_actions(struct policy *p)
-{
-	for (unsigned deny = 0; deny < 2; deny++) {
-		for (unsigned action = ACTION_NONE + 1; action < ACTION_MAX; action++) {
-			const struct statement **list = arena_zalloc(p->arena, count_for(p, deny, action), sizeof(*list));
-			size_t n = 0;
-
-			if (list == NULL)
-				return false;
-			for (size_t i = 0; i < p->n; i++)
-				if (p->statements[i].deny == deny && (p->statements[i].actions >> action & 1u))
-					list[n++] = &p->statements[i];
-			p->by_action[deny][action] = list;
-			p->n_by_action[deny][action] = n;
-		}
-	}
-	return true;
-}
-
 static void
 policy_free(struct policy *p)
 {
@@ -111,7 +81,7 @@ policy_load(const struct policy_source *sources, size_t n, const struct policy_n
 		r.source = &sources[i];
 		policy_parse(&r);
 	}
-	if (r.problems == 0 && (r.policy == NULL || r.sids == NULL || !index_actions(r.policy) ||
+	if (r.problems == 0 && (r.policy == NULL || r.sids == NULL || !index_build(r.policy) ||
 	    !hash_sources(sources, n, r.policy->hash, sizeof r.policy->hash))) {
 		r.problems++;
 		problem(ctx, name, 1, "out of memory");

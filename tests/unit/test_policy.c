@@ -13,8 +13,8 @@
 #define SOURCES_MAX 8
 
 static const char *const issuers[] = { "gh", "gl" };
-static const char *const upstreams[] = { "up", "up2" };
-static const struct policy_names names = { issuers, 2, upstreams, 2 };
+static const char *const upstreams[] = { "up", "up2", "v" };
+static const struct policy_names names = { issuers, 2, upstreams, 3 };
 
 /* ---- loading ---- */
 
@@ -353,10 +353,125 @@ test_queries(void)
 	}
 }
 
+/* ---- the index against asking every statement ---- */
+
+static uint32_t seed = 20261101;
+
+static unsigned
+below(unsigned n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 16) % n;
+}
+
+/* A resource pattern, or a resource, of a small alphabet. */
+static size_t
+random_resource(char *out, size_t size, bool pattern)
+{
+	static const char *const pieces[] = { "a", "b", "ab", "a-b", "*", "?", "${jwt:t}", "a*", "*b", "a/b" };
+	size_t n = (size_t)snprintf(out, size, "repo:%s", pattern && below(8) == 0 ? "u*" : below(6) == 0 ? "v" : "up");
+
+	if (pattern && below(12) == 0)
+		return (size_t)snprintf(out, size, "%s", below(2) ? "*" : "registry:up");
+	for (unsigned segments = 1 + below(3); segments > 0; segments--)
+		n += (size_t)snprintf(out + n, size - n, "/%s", pieces[below(pattern ? 10 : 4)]);
+	return n;
+}
+
+static size_t
+random_policy(char *out, size_t size)
+{
+	static const char *const actions[] = { "registry:Pull*", "registry:PullBlob", "*", "registry:Push*" };
+	static const char *const conditions[] = { "", ",\"Condition\":{\"StringEquals\":{\"registry:Tag\":\"v1\"}}",
+		",\"Condition\":{\"StringNotEquals\":{\"registry:Digest\":\"x\"}}", ",\"Condition\":{\"Null\":{\"jwt:t\":\"false\"}}" };
+	size_t n = (size_t)snprintf(out, size, "{\"Version\":\"2026-11-01\",\"Statement\":[");
+	unsigned statements = 1 + below(12);
+
+	for (unsigned i = 0; i < statements; i++) {
+		char one[256], two[256];
+
+		random_resource(one, sizeof one, true);
+		random_resource(two, sizeof two, true);
+		n += (size_t)snprintf(out + n, size - n,
+		    "%s{\"Sid\":\"s%u\",\"Effect\":\"%s\",\"Principal\":\"*\",\"Action\":\"%s\",\"Resource\":[\"%s\",\"%s\"]%s}",
+		    i > 0 ? "," : "", i, below(4) == 0 ? "Deny" : "Allow", actions[below(4)], one, below(2) ? one : two, conditions[below(4)]);
+	}
+	return n + (size_t)snprintf(out + n, size - n, "]}");
+}
+
+static int
+by_statement(const void *a, const void *b)
+{
+	const struct index_entry *x = a, *y = b;
+
+	return x->statement < y->statement ? -1 : x->statement > y->statement;
+}
+
+/* Every statement is offered for every resource. */
+static void
+make_linear(struct policy *p)
+{
+	for (unsigned deny = 0; deny < 2; deny++) {
+		for (unsigned a = 0; a < ACTION_MAX; a++) {
+			for (size_t i = 0; i < p->index[deny][a].n; i++)
+				p->index[deny][a].entries[i].key = 0;
+			if (p->index[deny][a].n > 0)
+				qsort(p->index[deny][a].entries, p->index[deny][a].n, sizeof(struct index_entry), by_statement);
+		}
+	}
+}
+
+static void
+test_index(void)
+{
+	static const struct span ids[] = { { "issuer:gh", 9 } };
+	static const enum policy_action actions[] = { ACTION_PullBlob, ACTION_PushBlob, ACTION_ListTags };
+	json_t *claims = json_loads("{\"t\":\"a\"}", 0, NULL);
+	struct identity who = { .type = PRINCIPAL_JWT, .ids = ids, .n_ids = 1, .claims = claims };
+	size_t differ = 0, allowed = 0, asked = 0;
+
+	for (unsigned round = 0; round < 4000; round++) {
+		char text[8192], resource[256];
+		struct problems problems;
+		struct policy *p, *linear;
+
+		random_policy(text, sizeof text);
+		p = load_text(span_of(text), &problems);
+		linear = load_text(span_of(text), &problems);
+		if (p == NULL || linear == NULL)
+			continue;	/* an alias by pattern only, or the like */
+		make_linear(linear);
+		for (unsigned k = 0; k < 12; k++) {
+			struct policy_request r = { .action = actions[below(3)], .who = &who };
+			struct decision one, other;
+			char *slash;
+
+			random_resource(resource, sizeof resource, false);
+			slash = strchr(resource, '/');
+			r.upstream = (struct span){ resource + 5, (size_t)(slash - resource) - 5 };
+			r.repository = span_of(slash + 1);
+			r.facts[KEY_REGISTRY_TAG] = (struct fact){ .state = (enum fact_state)below(3), .value = SPAN("v1") };
+			r.facts[KEY_REGISTRY_DIGEST].state = below(2) ? FACT_LATER : FACT_ABSENT;
+			policy_decide(p, &r, &one);
+			policy_decide(linear, &r, &other);
+			differ += one.verdict != other.verdict || one.need != other.need || one.unknown != other.unknown ||
+			    !span_eq(one.sid, other.sid);
+			allowed += one.verdict == VERDICT_ALLOW;
+			asked++;
+		}
+		policy_unref(p);
+		policy_unref(linear);
+	}
+	CHECK(differ == 0);
+	CHECK(asked > 20000 && allowed > asked / 20);
+	json_decref(claims);
+}
+
 int
 main(void)
 {
 	test_vectors();
+	test_index();
 	test_errors();
 	test_all_problems();
 	test_snapshot();
