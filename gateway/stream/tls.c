@@ -17,11 +17,10 @@ static const unsigned char http11[] = "\x08http/1.1";
 static void
 reason(char *err, size_t err_size, const char *what, const char *name)
 {
-	char text[160] = "";
+	unsigned long first = ERR_peek_error();	/* the later ones only say who had called whom */
+	const char *text = ERR_SYSTEM_ERROR(first) ? strerror(ERR_GET_REASON(first)) : ERR_reason_error_string(first);
 
-	if (ERR_peek_last_error() != 0)
-		ERR_error_string_n(ERR_peek_last_error(), text, sizeof text);
-	snprintf(err, err_size, "%s %s: %s", what, name, text);
+	snprintf(err, err_size, "%s %s: %s", what, name, text == NULL ? "unknown error" : text);
 	ERR_clear_error();
 }
 
