@@ -23,9 +23,10 @@ static const struct config_word redirects[] = {
 	{ "deny", REDIRECT_DENY, true }, { "pass", REDIRECT_PASS, true }, { "follow", 0, false }, { NULL, 0, false }
 };
 static const struct config_word algorithms[] = {
-	{ "RS256", 1u << JWS_RS256, true }, { "ES256", 1u << JWS_ES256, true }, { "RS384", 0, false },
-	{ "RS512", 0, false }, { "PS256", 0, false }, { "PS384", 0, false }, { "PS512", 0, false },
-	{ "ES384", 0, false }, { "ES512", 0, false }, { "EdDSA", 0, false }, { NULL, 0, false }
+#define ALG(name, family, digest, bytes) { #name, 1u << JWS_##name, true },
+#include "policy/jws_alg.def"
+#undef ALG
+	{ NULL, 0, false }
 };
 static const struct config_word modes[] = {
 	{ "enforce", 0, true }, { "observe", 0, false }, { NULL, 0, false }

@@ -15,8 +15,20 @@ libjwt_alg(enum jws_alg alg)
 	switch (alg) {
 	case JWS_RS256:
 		return JWT_ALG_RS256;
+	case JWS_RS384:
+		return JWT_ALG_RS384;
+	case JWS_RS512:
+		return JWT_ALG_RS512;
 	case JWS_ES256:
 		return JWT_ALG_ES256;
+	case JWS_ES384:
+		return JWT_ALG_ES384;
+	case JWS_ES512:
+		return JWT_ALG_ES512;
+	case JWS_PS256:	/* libjwt 1.10 does not know them */
+	case JWS_PS384:
+	case JWS_PS512:
+	case JWS_EdDSA:
 	case JWS_ALG_NONE:
 	case JWS_ALG_MAX:
 		break;
@@ -32,8 +44,8 @@ mint_token(struct span key, const char *kid, enum jws_alg alg, const json_t *cla
 	jwt_t *jwt = NULL;
 
 	/* without algorithm or key libjwt would make an unsigned token */
-	if (alg <= JWS_ALG_NONE || alg >= JWS_ALG_MAX || key.n == 0)
-		what = "no algorithm or no key to sign with";
+	if (libjwt_alg(alg) == JWT_ALG_NONE || key.n == 0)
+		what = "libjwt has no such algorithm, or there is no key to sign with";
 	else if (text == NULL || jwt_new(&jwt) != 0)
 		what = "out of memory";
 	else if (jwt_add_grants_json(jwt, text) != 0)

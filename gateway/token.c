@@ -23,13 +23,13 @@
 #include "gateway/file.h"
 #include "gateway/mint.h"
 #include "policy/base64url.h"
+#include "policy/jws.h"
 
 #define FILE_MAX	((size_t)1 << 20)
 #define RSA_BITS	3072u
-#define P256_BYTES	32u
 
 static const char usage[] =
-    "usage: tidewaiter token keygen --alg ES256|RS256 --kid KID --out PREFIX\n"
+    "usage: tidewaiter token keygen --alg ALG --kid KID --out PREFIX\n"
     "       tidewaiter token mint --key FILE --kid KID --alg ALG --iss URL --aud NAME --sub NAME [--lifetime SECONDS]\n"
     "                             [--groups A,B] [--claim NAME=TEXT]... [--claim-json NAME=JSON]...\n"
     "       tidewaiter token verify --jwks FILE --iss URL --aud NAME [--alg ALG]... [--now SECONDS] < TOKEN\n"
@@ -38,6 +38,7 @@ static const char usage[] =
     "mint    a token on standard output, signed by libjwt; lives 3600 seconds unless told otherwise\n"
     "verify  check a token as the gateway does; the identity as one JSON object, or the reason why not\n"
     "\n"
+    "ALG is RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA; libjwt mints no PS and no EdDSA.\n"
     "For tests and demonstrations: real identities come from an identity provider.\n"
     "Exit status: 0 fine, 1 a problem, 2 the command line was not understood.\n";
 
@@ -122,23 +123,63 @@ number_of(json_t *o, const char *name, const EVP_PKEY *key, const char *param, i
 	return ok;
 }
 
+static const char *
+curve_of(enum jws_alg alg)
+{
+	return alg == JWS_ES256 ? "P-256" : alg == JWS_ES384 ? "P-384" : "P-521";
+}
+
+static bool
+members_of(json_t *o, const EVP_PKEY *key, enum jws_alg alg)
+{
+	const struct jws_alg_row *row = jws_alg_row(alg);
+	unsigned char raw[32];
+	size_t n = sizeof raw;
+
+	switch (row->family) {
+	case FAMILY_RSA:
+	case FAMILY_PSS:
+		return json_object_set_new(o, "kty", json_string("RSA")) == 0 &&
+		    number_of(o, "n", key, OSSL_PKEY_PARAM_RSA_N, 0) && number_of(o, "e", key, OSSL_PKEY_PARAM_RSA_E, 0);
+	case FAMILY_EC:
+		return json_object_set_new(o, "kty", json_string("EC")) == 0 &&
+		    json_object_set_new(o, "crv", json_string(curve_of(alg))) == 0 &&
+		    number_of(o, "x", key, OSSL_PKEY_PARAM_EC_PUB_X, (int)row->bytes) &&
+		    number_of(o, "y", key, OSSL_PKEY_PARAM_EC_PUB_Y, (int)row->bytes);
+	case FAMILY_ED:
+		return EVP_PKEY_get_raw_public_key(key, raw, &n) == 1 && json_object_set_new(o, "kty", json_string("OKP")) == 0 &&
+		    json_object_set_new(o, "crv", json_string("Ed25519")) == 0 && member_of(o, "x", raw, n);
+	case FAMILY_NONE:
+		break;
+	}
+	return false;
+}
+
 static json_t *
 jwks_of(const EVP_PKEY *key, const struct options *opt)
 {
 	json_t *o = json_pack("{s:s, s:s, s:s}", "use", "sig", "alg", jws_alg_name(opt->alg), "kid", opt->kid);
-	bool ok;
 
-	if (opt->alg == JWS_ES256)
-		ok = json_object_set_new(o, "kty", json_string("EC")) == 0 &&
-		    json_object_set_new(o, "crv", json_string("P-256")) == 0 &&
-		    number_of(o, "x", key, OSSL_PKEY_PARAM_EC_PUB_X, P256_BYTES) &&
-		    number_of(o, "y", key, OSSL_PKEY_PARAM_EC_PUB_Y, P256_BYTES);
-	else
-		ok = json_object_set_new(o, "kty", json_string("RSA")) == 0 &&
-		    number_of(o, "n", key, OSSL_PKEY_PARAM_RSA_N, 0) && number_of(o, "e", key, OSSL_PKEY_PARAM_RSA_E, 0);
-	if (ok)
+	if (members_of(o, key, opt->alg))
 		return json_pack("{s:[o]}", "keys", o);
 	json_decref(o);
+	return NULL;
+}
+
+static EVP_PKEY *
+key_new(enum jws_alg alg)
+{
+	switch (jws_alg_row(alg)->family) {
+	case FAMILY_RSA:
+	case FAMILY_PSS:
+		return EVP_RSA_gen(RSA_BITS);
+	case FAMILY_EC:
+		return EVP_EC_gen(curve_of(alg));
+	case FAMILY_ED:
+		return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	case FAMILY_NONE:
+		break;
+	}
 	return NULL;
 }
 
@@ -175,7 +216,7 @@ keygen(const struct options *opt)
 		fputs(usage, stderr);
 		return 2;
 	}
-	key = opt->alg == JWS_ES256 ? EVP_EC_gen("P-256") : EVP_RSA_gen(RSA_BITS);
+	key = key_new(opt->alg);
 	ok = key != NULL && keys_write(key, opt);
 	EVP_PKEY_free(key);
 	return ok ? 0 : problem("no key was made");
@@ -408,7 +449,7 @@ run(struct options *o, int argc, char **argv)
 		}
 	}
 	if (o->algorithms == 0)
-		o->algorithms = 1u << JWS_RS256 | 1u << JWS_ES256;
+		o->algorithms = ~(1u << JWS_ALG_NONE);
 	if (argc - optind == 1 && strcmp(argv[optind], "keygen") == 0)
 		return keygen(o);
 	if (argc - optind == 1 && strcmp(argv[optind], "mint") == 0)

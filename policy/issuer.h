@@ -21,8 +21,9 @@
 /* Signature algorithms. JWS_ALG_NONE is "no algorithm", never accepted. */
 enum jws_alg {
 	JWS_ALG_NONE = 0,
-	JWS_RS256,
-	JWS_ES256,
+#define ALG(name, family, digest, bytes) JWS_##name,
+#include "jws_alg.def"
+#undef ALG
 	JWS_ALG_MAX
 };
 enum jws_alg jws_alg_parse(struct span name) PURE;	/* exact case; JWS_ALG_NONE when unknown */
@@ -33,8 +34,8 @@ struct keyset;
 
 /*
  * Parse a JWKS document (<= 1 MiB, <= 64 keys). Refused whole on: duplicate JSON keys, RSA n < 2048 or > 8192
- * bits, even n or e, e < 3, EC coordinates of the wrong length or off the curve, kty oct, the same kid with
- * different keys. Keys with use other than "sig" (absent is fine), or of a type we cannot use, are skipped.
+ * bits, even n or e, e < 3, EC coordinates or Ed25519 keys of the wrong length, off the curve, kty oct, the same kid
+ * with different keys. Keys with use other than "sig" (absent is fine), or of a type we cannot use, are skipped.
  * A key without alg takes what its kty/crv allow. NULL with a reason in err.
  */
 struct keyset *keyset_parse(const char *json, size_t n, char *err, size_t err_size) WUNRES;

@@ -9,6 +9,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/rsa.h>
 #include <stdlib.h>
 
 #include "policy/base64url.h"
@@ -21,22 +22,29 @@
 #define NAME_BYTES_MAX	512u
 #define IDENTITY_MAX	((size_t)4 << 20)
 #define SIGNATURE_MAX	1024u
-#define P256_BYTES	32u
+#define COORDINATE_MAX	66u
 #define CLOCK_MAX	((int64_t)1 << 53)	/* no time is later: sums of times do not overflow */
 
 /* ---- names ---- */
 
-static const char *const algorithms[JWS_ALG_MAX] = {
-	[JWS_ALG_NONE] = "none",
-	[JWS_RS256] = "RS256",
-	[JWS_ES256] = "ES256",
+static const struct jws_alg_row algorithms[JWS_ALG_MAX] = {
+	[JWS_ALG_NONE] = { "none", FAMILY_NONE, NULL, 0 },
+#define ALG(name, family, digest, bytes) [JWS_##name] = { #name, FAMILY_##family, digest, bytes },
+#include "policy/jws_alg.def"
+#undef ALG
 };
+
+const struct jws_alg_row *
+jws_alg_row(enum jws_alg alg)
+{
+	return &algorithms[alg < JWS_ALG_MAX ? alg : JWS_ALG_NONE];
+}
 
 enum jws_alg
 jws_alg_parse(struct span name)
 {
 	for (unsigned a = JWS_ALG_NONE + 1; a < JWS_ALG_MAX; a++)
-		if (span_eq(span_of(algorithms[a]), name))
+		if (span_eq(span_of(algorithms[a].name), name))
 			return (enum jws_alg)a;
 	return JWS_ALG_NONE;
 }
@@ -44,7 +52,7 @@ jws_alg_parse(struct span name)
 const char *
 jws_alg_name(enum jws_alg alg)
 {
-	return algorithms[alg < JWS_ALG_MAX ? alg : JWS_ALG_NONE];
+	return jws_alg_row(alg)->name;
 }
 
 static const struct {
@@ -89,34 +97,55 @@ der_from_raw(const unsigned char *raw, size_t n, unsigned char *der, size_t size
 	return len > 0 ? (size_t)len : 0;
 }
 
+/* A signature of the length this key makes, as OpenSSL reads it; 0 when it cannot be one. */
+static size_t
+signature_for(const struct jwk *key, const struct jws_alg_row *row, const unsigned char **signature, size_t n,
+    unsigned char *der, size_t size)
+{
+	switch (row->family) {
+	case FAMILY_RSA:
+	case FAMILY_PSS:
+		return n == (size_t)EVP_PKEY_get_size(key->key) ? n : 0;
+	case FAMILY_ED:
+		return n == row->bytes ? n : 0;
+	case FAMILY_EC:
+		if (n != 2 * row->bytes)
+			return 0;
+		n = der_from_raw(*signature, n, der, size);
+		*signature = der;
+		return n;
+	case FAMILY_NONE:
+		break;
+	}
+	return 0;
+}
+
+static bool
+verify_init(EVP_MD_CTX *ctx, const struct jwk *key, const struct jws_alg_row *row)
+{
+	EVP_PKEY_CTX *pkey = NULL;
+
+	if (EVP_DigestVerifyInit_ex(ctx, &pkey, row->digest, NULL, NULL, key->key, NULL) != 1)
+		return false;
+	return row->family != FAMILY_PSS || (EVP_PKEY_CTX_set_rsa_padding(pkey, RSA_PKCS1_PSS_PADDING) == 1 &&
+	    EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey, RSA_PSS_SALTLEN_DIGEST) == 1);
+}
+
 bool
 jws_signature_ok(const struct jwk *key, enum jws_alg alg, struct span input, const unsigned char *signature, size_t n)
 {
-	unsigned char der[2 * P256_BYTES + 16];
+	const struct jws_alg_row *row = jws_alg_row(alg);
+	unsigned char der[2 * COORDINATE_MAX + 16];
 	EVP_MD_CTX *ctx;
 	bool ok;
 
-	if (!(key->algorithms >> alg & 1u))
+	if (row->family == FAMILY_NONE || !(key->algorithms >> alg & 1u))
 		return false;
-	switch (alg) {
-	case JWS_RS256:
-		if (n != (size_t)EVP_PKEY_get_size(key->key))
-			return false;
-		break;
-	case JWS_ES256:
-		if (n != 2 * P256_BYTES)
-			return false;
-		n = der_from_raw(signature, n, der, sizeof der);
-		if (n == 0)
-			return false;
-		signature = der;
-		break;
-	case JWS_ALG_NONE:
-	case JWS_ALG_MAX:
+	n = signature_for(key, row, &signature, n, der, sizeof der);
+	if (n == 0)
 		return false;
-	}
 	ctx = EVP_MD_CTX_new();
-	ok = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key->key) == 1 &&
+	ok = ctx != NULL && verify_init(ctx, key, row) &&
 	    EVP_DigestVerify(ctx, signature, n, (const unsigned char *)input.p, input.n) == 1;
 	EVP_MD_CTX_free(ctx);
 	ERR_clear_error();	/* a failed check leaves a queue for whoever asks OpenSSL next */

@@ -36,6 +36,15 @@ struct issuer {
 	char *groups_claim, *roles_claim;
 	struct keyset *keys;
 };
+enum jws_family { FAMILY_NONE = 0, FAMILY_RSA, FAMILY_PSS, FAMILY_EC, FAMILY_ED };
+struct jws_alg_row {
+	const char *name;
+	enum jws_family family;
+	const char *digest;	/* NULL: the algorithm hashes itself */
+	size_t bytes;
+};
+const struct jws_alg_row *jws_alg_row(enum jws_alg alg) RETURNS_NONNULL PURE;
+
 /* The issuer of exactly this `iss`; NULL. */
 const struct issuer *issuer_find(const struct issuer_table *t, struct span url) NONNULL(1) PURE;
 

@@ -19,8 +19,11 @@
 #define DEPTH_MAX	16u
 #define RSA_BYTES_MIN	(2048u / 8)
 #define RSA_BYTES_MAX	(8192u / 8)
-#define P256_BYTES	32u
+#define COORDINATE_MAX	66u
+#define ED25519_BYTES	32u
 #define KID_MAX		256u
+#define RSA_ALGORITHMS \
+	(1u << JWS_RS256 | 1u << JWS_RS384 | 1u << JWS_RS512 | 1u << JWS_PS256 | 1u << JWS_PS384 | 1u << JWS_PS512)
 
 struct reader {
 	struct keyset *ks;
@@ -120,26 +123,58 @@ rsa_key(struct reader *r, const json_t *o)
 	return key;
 }
 
-static EVP_PKEY *
-p256_key(struct reader *r, const json_t *o)
+static const struct curve {
+	const char *name;
+	size_t bytes;	/* of a coordinate */
+	enum jws_alg alg;
+} curves[] = { { "P-256", 32, JWS_ES256 }, { "P-384", 48, JWS_ES384 }, { "P-521", 66, JWS_ES512 } };
+
+static const struct curve *
+curve_of(const json_t *o)
 {
-	unsigned char point[1 + 2 * P256_BYTES] = { 4 };	/* uncompressed */
-	size_t x = number_of(r, o, "x", point + 1, P256_BYTES);
-	size_t y = x == 0 ? 0 : number_of(r, o, "y", point + 1 + P256_BYTES, P256_BYTES);
+	for (size_t i = 0; i < sizeof curves / sizeof *curves; i++)
+		if (span_eq(json_span(o, "crv"), span_of(curves[i].name)))
+			return &curves[i];
+	return NULL;
+}
+
+static EVP_PKEY *
+ec_key(struct reader *r, const json_t *o, const struct curve *c)
+{
+	unsigned char point[1 + 2 * COORDINATE_MAX] = { 4 };	/* uncompressed */
+	size_t x = number_of(r, o, "x", point + 1, c->bytes);
+	size_t y = x == 0 ? 0 : number_of(r, o, "y", point + 1 + c->bytes, c->bytes);
 	OSSL_PARAM_BLD *b;
 	EVP_PKEY *key = NULL;
 
 	if (y == 0)
 		return NULL;
-	if (x != P256_BYTES || y != P256_BYTES)
-		return refuse(r, "coordinates of P-256 have 32 bytes each"), NULL;
+	if (x != c->bytes || y != c->bytes)
+		return refuse(r, "coordinates of %s have %zu bytes each", c->name, c->bytes), NULL;
 	b = OSSL_PARAM_BLD_new();
-	if (b == NULL || OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) != 1 ||
-	    OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point) != 1)
+	if (b == NULL || OSSL_PARAM_BLD_push_utf8_string(b, OSSL_PKEY_PARAM_GROUP_NAME, c->name, 0) != 1 ||
+	    OSSL_PARAM_BLD_push_octet_string(b, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * c->bytes) != 1)
 		refuse(r, "out of memory");
 	else
 		key = key_from(r, "EC", b);
 	OSSL_PARAM_BLD_free(b);
+	return key;
+}
+
+static EVP_PKEY *
+ed25519_key(struct reader *r, const json_t *o)
+{
+	unsigned char x[ED25519_BYTES];
+	size_t n = number_of(r, o, "x", x, sizeof x);
+	EVP_PKEY *key;
+
+	if (n == 0)
+		return NULL;
+	if (n != sizeof x)
+		return refuse(r, "a key of Ed25519 has 32 bytes"), NULL;
+	key = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, x, n);
+	if (key == NULL)
+		refuse(r, "OpenSSL does not accept it as a public Ed25519 key");
 	return key;
 }
 
@@ -160,11 +195,14 @@ key_of(struct reader *r, const json_t *o, unsigned *algorithms, bool *skip)
 		return NULL;
 	}
 	if (span_eq(kty, SPAN("RSA"))) {
-		*algorithms = 1u << JWS_RS256;
+		*algorithms = RSA_ALGORITHMS;
 		key = rsa_key(r, o);
-	} else if (span_eq(kty, SPAN("EC")) && span_eq(json_span(o, "crv"), SPAN("P-256"))) {
-		*algorithms = 1u << JWS_ES256;
-		key = p256_key(r, o);
+	} else if (span_eq(kty, SPAN("EC")) && curve_of(o) != NULL) {
+		*algorithms = 1u << curve_of(o)->alg;
+		key = ec_key(r, o, curve_of(o));
+	} else if (span_eq(kty, SPAN("OKP")) && span_eq(json_span(o, "crv"), SPAN("Ed25519"))) {
+		*algorithms = 1u << JWS_EdDSA;
+		key = ed25519_key(r, o);
 	} else {
 		*skip = true;
 		return NULL;

@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,17 +34,23 @@ signer_b64(const unsigned char *in, size_t n, char *out)
 	return len;
 }
 
-/* RS256, or ES256 as r || s (or as DER), over n bytes; returns the length. */
+/* A JWS signature over n bytes (EC: r || s, or DER when asked); digest NULL for EdDSA. Returns the length. */
 static inline size_t
-signer_sign(EVP_PKEY *key, const void *text, size_t n, bool der, unsigned char *out)
+signer_sign_as(EVP_PKEY *key, const char *digest, bool pss, const void *text, size_t n, bool der, unsigned char *out)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *pkey = NULL;
 	unsigned char sig[1024];
 	const unsigned char *p = sig;
 	size_t size = sizeof sig;
+	int half = (EVP_PKEY_get_bits(key) + 7) / 8;
 	ECDSA_SIG *ec;
 
-	EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key);
+	EVP_DigestSignInit_ex(ctx, &pkey, digest, NULL, NULL, key, NULL);
+	if (pss) {
+		EVP_PKEY_CTX_set_rsa_padding(pkey, RSA_PKCS1_PSS_PADDING);
+		EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey, RSA_PSS_SALTLEN_DIGEST);
+	}
 	EVP_DigestSign(ctx, sig, &size, text, n);
 	EVP_MD_CTX_free(ctx);
 	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC || der) {
@@ -51,10 +58,17 @@ signer_sign(EVP_PKEY *key, const void *text, size_t n, bool der, unsigned char *
 		return size;
 	}
 	ec = d2i_ECDSA_SIG(NULL, &p, (long)size);
-	BN_bn2binpad(ECDSA_SIG_get0_r(ec), out, 32);
-	BN_bn2binpad(ECDSA_SIG_get0_s(ec), out + 32, 32);
+	BN_bn2binpad(ECDSA_SIG_get0_r(ec), out, half);
+	BN_bn2binpad(ECDSA_SIG_get0_s(ec), out + half, half);
 	ECDSA_SIG_free(ec);
-	return 64;
+	return 2 * (size_t)half;
+}
+
+/* RS256 or ES256, as the key is. */
+static inline size_t
+signer_sign(EVP_PKEY *key, const void *text, size_t n, bool der, unsigned char *out)
+{
+	return signer_sign_as(key, "SHA256", false, text, n, der, out);
 }
 
 /* header.payload, then the signature by key; NUL-terminated. out has SIGNER_MAX bytes. */

@@ -540,6 +540,82 @@ rfc_vector(const char *keys, enum jws_alg alg, const char *header, const char *s
 	keyset_free(ks);
 }
 
+/* ---- every algorithm: its own signature and no other's ---- */
+
+static EVP_PKEY *
+key_for(const struct jws_alg_row *row)
+{
+	if (row->family == FAMILY_EC)
+		return EVP_EC_gen(row->bytes == 32 ? "P-256" : row->bytes == 48 ? "P-384" : "P-521");
+	return row->family == FAMILY_ED ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : EVP_PKEY_dup(rsa);
+}
+
+static struct keyset *
+keyset_for(const EVP_PKEY *key, const struct jws_alg_row *row)
+{
+	char jwk[4096], x[256], y[256], err[256];
+	unsigned char raw[32];
+	size_t n = sizeof raw;
+
+	if (row->family == FAMILY_EC) {
+		signer_number(key, OSSL_PKEY_PARAM_EC_PUB_X, (int)row->bytes, x);
+		signer_number(key, OSSL_PKEY_PARAM_EC_PUB_Y, (int)row->bytes, y);
+		snprintf(jwk, sizeof jwk, "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-%d\",\"x\":\"%s\",\"y\":\"%s\"}]}",
+		    EVP_PKEY_get_bits(key), x, y);
+	} else if (row->family == FAMILY_ED) {
+		EVP_PKEY_get_raw_public_key(key, raw, &n);
+		signer_b64(raw, n, x);
+		snprintf(jwk, sizeof jwk, "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"%s\"}]}", x);
+	} else {
+		char one[2048];
+
+		signer_jwk(key, "", one, sizeof one);
+		snprintf(jwk, sizeof jwk, "{\"keys\":[%s]}", one);
+	}
+	return keyset_parse(jwk, strlen(jwk), err, sizeof err);
+}
+
+static void
+test_algorithms(void)
+{
+	static const char text[] = "header.payload";
+
+	for (unsigned alg = JWS_ALG_NONE + 1; alg < JWS_ALG_MAX; alg++) {
+		const struct jws_alg_row *row = jws_alg_row((enum jws_alg)alg);
+		EVP_PKEY *key = key_for(row);
+		struct keyset *ks = keyset_for(key, row);
+		const struct jwk *found = ks == NULL ? NULL : keyset_find(ks, SPAN_NONE, (enum jws_alg)alg);
+		unsigned char sig[1024];
+		size_t n = signer_sign_as(key, row->digest, row->family == FAMILY_PSS, text, sizeof text - 1, false, sig);
+
+		CHECK_ROW(found != NULL && jws_alg_parse(span_of(row->name)) == (enum jws_alg)alg, row->name);
+		for (unsigned as = JWS_ALG_NONE; found != NULL && as <= JWS_ALG_MAX; as++)
+			CHECK_ROW(jws_signature_ok(found, (enum jws_alg)as, SPAN(text), sig, n) == (as == alg), row->name);
+		if (found != NULL) {
+			sig[n / 2] ^= 1;
+			CHECK_ROW(!jws_signature_ok(found, (enum jws_alg)alg, SPAN(text), sig, n), row->name);
+			CHECK_ROW(!jws_signature_ok(found, (enum jws_alg)alg, SPAN(text), sig, n - 1), row->name);
+		}
+		keyset_free(ks);
+		EVP_PKEY_free(key);
+	}
+}
+
+/* RFC 8037 appendix A.4. */
+static void
+test_ed25519(void)
+{
+	static const char keys[] = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+	static const char input[] = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+	unsigned char sig[128];
+	char err[256];
+	struct keyset *ks = keyset_parse(keys, sizeof keys - 1, err, sizeof err);
+	size_t n = decode("hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg", sig);
+
+	CHECK(ks != NULL && jws_signature_ok(keyset_find(ks, SPAN_NONE, JWS_EdDSA), JWS_EdDSA, SPAN(input), sig, n));
+	keyset_free(ks);
+}
+
 /* ---- what we mint, we take; and names ---- */
 
 static void
@@ -548,12 +624,15 @@ test_mint(void)
 	json_t *claims = json_loads(CLAIMS(",\"groups\":[\"x\"]"), 0, NULL);
 	char pem[4096], err[256], *token;
 
-	for (unsigned alg = JWS_RS256; alg < JWS_ALG_MAX; alg++) {
-		signer_pem(alg == JWS_RS256 ? rsa : ec, true, pem, sizeof pem);
-		token = mint_token(span_of(pem), alg == JWS_RS256 ? "r1" : "e1", (enum jws_alg)alg, claims, err, sizeof err);
+	for (unsigned i = 0; i < 2; i++) {
+		enum jws_alg alg = i == 0 ? JWS_RS256 : JWS_ES256;
+
+		signer_pem(i == 0 ? rsa : ec, true, pem, sizeof pem);
+		token = mint_token(span_of(pem), i == 0 ? "r1" : "e1", alg, claims, err, sizeof err);
 		CHECK(token != NULL && verify(token, strlen(token), NOW, 0) == TOKEN_OK);
 		free(token);
 	}
+	CHECK(mint_token(span_of(pem), "e1", JWS_EdDSA, claims, err, sizeof err) == NULL);
 	CHECK(mint_token(span_of(pem), "e1", JWS_ALG_NONE, claims, err, sizeof err) == NULL);
 	CHECK(mint_token(SPAN_NONE, "e1", JWS_ES256, claims, err, sizeof err) == NULL);
 	CHECK(mint_token(SPAN("no key"), "e1", JWS_ES256, claims, err, sizeof err) == NULL);
@@ -581,6 +660,8 @@ main(void)
 	test_claims();
 	rfc_vector(rfc_rsa, JWS_RS256, "eyJhbGciOiJSUzI1NiJ9", rfc_rs256);
 	rfc_vector(rfc_ec, JWS_ES256, "eyJhbGciOiJFUzI1NiJ9", rfc_es256);
+	test_algorithms();
+	test_ed25519();
 	test_mint();
 	printf("note: %d tokens refused here; libjwt, given the right key, takes %d of them\n", attacks, libjwt_took);
 	CHECK(libjwt_took > 0);	/* the day it takes none, README's reason is to be written anew */
