@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ make_gateway(struct gateway *g)
 {
 	const struct config *c = g->config;
 	struct spool_options spool = { c->audit_directory, c->audit_segment_size };
+	char mark[PATH_MAX];
 	char err[256];
 
 	g->lease_keys = lease_keys_new(c->cluster_keys, c->n_cluster_keys);
@@ -99,7 +101,8 @@ make_gateway(struct gateway *g)
 	g->spool = spool_open(&spool, err, sizeof err);
 	if (g->spool == NULL)
 		log_fatal("audit: %s", err);
-	g->ledger = ledger_open(c->ledger_url, err, sizeof err);
+	snprintf(mark, sizeof mark, "%s/ledger.mark", c->audit_directory);
+	g->ledger = ledger_open(c->ledger_url, mark, err, sizeof err);
 	if (g->ledger == NULL)
 		log_fatal("tags: %s", err);
 	g->offload = offload_start();

@@ -37,6 +37,7 @@ struct hold {
 	enum hold_state state;
 	bool abandoned;
 	bool again; /* our claim was unresolved before: an earlier push may still arrive */
+	bool share; /* the token is of a share: the tag is confirmed with our digest, nothing is written */
 	uint64_t token; /* of the claim we hold; 0: none */
 	char digest[LEDGER_DIGEST]; /* ours */
 	char old_digest[LEDGER_DIGEST];
@@ -122,7 +123,7 @@ claim(struct hold *h)
 	}
 	copy(h->op.digest, h->digest);
 	h->token = 0;
-	h->again = false;
+	h->again = h->share = false;
 	submit(h, LEDGER_CLAIM, CLAIMING);
 }
 
@@ -141,7 +142,7 @@ grant(struct hold *h)
 	 * `settle` counts from the claim: one that grew old before anything was sent (the machine slept) could be
 	 * settled while the PUT is on its way.
 	 */
-	if (h->token != 0 && h->env.now(h->env.ctx) - h->claimed_at > h->settle / 2 + 1) {
+	if (h->token != 0 && !h->share && h->env.now(h->env.ctx) - h->claimed_at > h->settle / 2 + 1) {
 		finish(h, LEDGER_RELEASE, HOLD_REFUSED, REFUSE_TAG_BUSY);
 		return;
 	}
@@ -238,14 +239,22 @@ on_claim(struct hold *h)
 		refuse(h, REFUSE_LEDGER_DOWN);
 		return;
 	case LEDGER_SAME:
+		h->share = true;
+		h->token = h->op.token;
+		break;
+	case LEDGER_RESTORED:
 	case LEDGER_LOCKED:
 	case LEDGER_BUSY:
 	case LEDGER_CLAIMED_OTHER:
 	case LEDGER_UNRESOLVED:
 		break;
 	}
-	if (h->abandoned) {
+	if (h->abandoned && h->share) {
+		finish(h, LEDGER_RELEASE, HOLD_REFUSED, REFUSE_NONE);
+	} else if (h->abandoned) {
 		end(h, HOLD_REFUSED, REFUSE_NONE);
+	} else if (h->op.answer == LEDGER_RESTORED) {
+		refuse(h, REFUSE_TAG_RESTORED);
 	} else if (h->op.answer == LEDGER_SAME) {
 		copy(h->old_digest, h->op.current_digest);
 		grant(h);
@@ -310,11 +319,8 @@ on_found(struct hold *h)
 		refuse(h, h->op.answer == LEDGER_DOWN ? REFUSE_LEDGER_DOWN : REFUSE_TAG_UNKNOWN);
 		return;
 	}
-	copy(h->old_digest, h->op.found);
-	if (same(h->op.found, h->digest))
-		grant(h);
-	else
-		claim(h); /* answers as it does to every other digest */
+	/* shares the tag if it is ours, and answers as it does to every other digest if not */
+	claim(h);
 }
 
 /* The claim of another digest (op.current_digest, op.claimed_at): did its push arrive, or can it still? */
@@ -377,6 +383,10 @@ on_ended(struct hold *h)
 	const char *event = h->op.verb == LEDGER_CONFIRM ? "tag.confirmed" : "tag.unresolved";
 
 	h->token = 0;
+	if (h->share) {
+		end(h, h->last, h->why);
+		return;
+	}
 	/* what an earlier push left unresolved is not settled by our not sending it */
 	if (h->op.verb == LEDGER_RELEASE && !h->again)
 		event = "tag.released";

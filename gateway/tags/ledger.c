@@ -70,12 +70,27 @@ take(struct ledger *l, bool *stop)
 }
 
 static void
+forget_page(struct ledger_page *page)
+{
+	ledger_rows_free(page->rows);
+	ledger_rows_free(page->last);
+	page->rows = page->last = NULL;
+	page->more = false;
+}
+
+static void
 answer(struct ledger_op *op, bool kept)
 {
 	if (!kept) {
 		op->answer = LEDGER_DOWN;
 		op->current_digest[0] = '\0';
-		op->token = 0;
+		/* an end that was not kept has ended the holding nevertheless; MARK keeps it */
+		if (op->verb != LEDGER_DELETE_MARK)
+			op->token = 0;
+		ledger_names_free(op->names);
+		op->names = NULL;
+		if (op->page != NULL)
+			forget_page(op->page);
 	}
 	mailbox_post(op->reply_to, &op->mail); /* it is the receiver's from here on */
 }
@@ -159,7 +174,7 @@ ledger_alloc(void)
 }
 
 struct ledger *
-ledger_open(const char *url, char *err, size_t err_size)
+ledger_open(const char *url, const char *mark, char *err, size_t err_size)
 {
 	static const char scheme[] = "sqlite:";
 	struct ledger *l;
@@ -173,7 +188,7 @@ ledger_open(const char *url, char *err, size_t err_size)
 		snprintf(err, err_size, "out of memory");
 		return NULL;
 	}
-	l->store = store_open(url + sizeof scheme - 1, err, err_size);
+	l->store = store_open(url + sizeof scheme - 1, mark, err, err_size);
 	if (l->store == NULL)
 		goto fail;
 	l->claims = claims_new();

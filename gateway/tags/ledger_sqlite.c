@@ -8,18 +8,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/log.h"
-#include "gateway/tags/ledger_store.h"
+#include "gateway/tags/ledger_sqlite.h"
 
 #define APPLICATION_ID 0x54576c67 /* "TWlg" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define TEXT_(x)       #x
 #define TEXT(x)	       TEXT_(x)
 #define SET_VERSION    "PRAGMA user_version = " TEXT(SCHEMA_VERSION)
@@ -28,14 +24,23 @@ static const char schema[] =
     "BEGIN EXCLUSIVE;"
     "CREATE TABLE tag_record("
     "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL,"
-    "  state TEXT NOT NULL CHECK(state IN ('claimed', 'confirmed')),"
-    "  digest TEXT NOT NULL, old_digest TEXT NOT NULL, claimed_at INTEGER NOT NULL,"
-    "  PRIMARY KEY(registry, repository, tag)) STRICT, WITHOUT ROWID;"
+    "  state TEXT NOT NULL CHECK(state IN ('claimed', 'confirmed', 'deleted')), digest TEXT NOT NULL,"
+    "  old_state TEXT NOT NULL CHECK(old_state IN ('', 'confirmed', 'deleted')), old_digest TEXT NOT NULL,"
+    "  claimed_at INTEGER NOT NULL, PRIMARY KEY(registry, repository, tag)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX tag_by_digest ON tag_record(registry, repository, digest);"
+    "CREATE INDEX tag_by_old_digest ON tag_record(registry, repository, old_digest) WHERE old_digest <> '';"
     "CREATE TABLE tag_history("
     "  seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, what TEXT NOT NULL,"
     "  registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL,"
     "  digest TEXT NOT NULL, old_digest TEXT NOT NULL,"
     "  who TEXT NOT NULL, source TEXT NOT NULL, event_id TEXT NOT NULL) STRICT;"
+    "CREATE INDEX tag_history_by_tag ON tag_history(registry, repository, tag);"
+    /* imported: every tag has a record; restores: how often this ledger had been put back by then */
+    "CREATE TABLE repository_record("
+    "  registry TEXT NOT NULL, repository TEXT NOT NULL, imported INTEGER NOT NULL, imported_at INTEGER NOT NULL,"
+    "  restores INTEGER NOT NULL, PRIMARY KEY(registry, repository)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE ledger_self(one INTEGER PRIMARY KEY CHECK(one = 1), id TEXT NOT NULL, restores INTEGER NOT NULL) STRICT;"
+    "INSERT INTO ledger_self VALUES (1, lower(hex(randomblob(16))), 0);"
     "CREATE TRIGGER tag_history_update BEFORE UPDATE ON tag_history"
     "  BEGIN SELECT RAISE(ABORT, 'tag_history is append-only'); END;"
     "CREATE TRIGGER tag_history_delete BEFORE DELETE ON tag_history"
@@ -47,49 +52,43 @@ static const char schema[] =
     "PRAGMA application_id = " TEXT(APPLICATION_ID) ";" SET_VERSION ";"
 						    "COMMIT";
 
-enum statement {
-	BEGIN,
-	COMMIT,
-	ROLLBACK,
-	GET,
-	PUT,
-	REMOVE,
-	REMEMBER,
-	STATEMENTS
-};
-
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[GET] = "SELECT state, digest, old_digest, claimed_at FROM tag_record"
+	[GET] = "SELECT state, digest, old_state, old_digest, claimed_at FROM tag_record"
 		" WHERE registry = ?1 AND repository = ?2 AND tag = ?3",
-	[PUT] = "INSERT INTO tag_record(registry, repository, tag, state, digest, old_digest, claimed_at)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET state = excluded.state,"
-		" digest = excluded.digest, old_digest = excluded.old_digest, claimed_at = excluded.claimed_at",
+	[PUT] = "INSERT INTO tag_record(registry, repository, tag, state, digest, old_state, old_digest, claimed_at)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET state = excluded.state,"
+		" digest = excluded.digest, old_state = excluded.old_state, old_digest = excluded.old_digest,"
+		" claimed_at = excluded.claimed_at",
 	[REMOVE] = "DELETE FROM tag_record WHERE registry = ?1 AND repository = ?2 AND tag = ?3",
 	[REMEMBER] = "INSERT INTO tag_history(registry, repository, tag, at, what, digest, old_digest, who, source, event_id)"
 		     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-};
-
-struct store {
-	sqlite3 *db;
-	sqlite3_stmt *stmt[STATEMENTS];
-	char *path, *wal;
-	struct stat path_was, wal_was;
-	bool told; /* of the failure that still lasts */
+	/* old_digest <> '' as it stands: the index is of those rows */
+	[NAMES] = "SELECT state, digest, old_state, old_digest, claimed_at, tag FROM tag_record"
+		  " WHERE registry = ?1 AND repository = ?2 AND digest = ?3 UNION"
+		  " SELECT state, digest, old_state, old_digest, claimed_at, tag FROM tag_record"
+		  " WHERE registry = ?1 AND repository = ?2 AND old_digest = ?3 AND old_digest <> ''",
+	[REPOSITORY] = "SELECT imported, imported_at, restores FROM repository_record"
+		       " WHERE registry = ?1 AND repository = ?2",
+	[PUT_REPOSITORY] = "INSERT INTO repository_record(registry, repository, imported, imported_at, restores)"
+			   " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET imported = excluded.imported,"
+			   " imported_at = excluded.imported_at, restores = excluded.restores",
+	[LIST] = "SELECT r.registry, r.repository, r.tag, r.state, r.digest, r.old_state, r.old_digest, h.who, h.source,"
+		 " h.event_id, h.seq, h.at, r.claimed_at FROM tag_record r LEFT JOIN tag_history h ON h.seq ="
+		 " (SELECT max(seq) FROM tag_history g WHERE g.registry = r.registry AND g.repository = r.repository"
+		 " AND g.tag = r.tag) WHERE (r.registry, r.repository, r.tag) >= (?1, ?2, ?3)"
+		 " ORDER BY r.registry, r.repository, r.tag LIMIT ?4",
+	[HISTORY] = "SELECT registry, repository, tag, what, digest, '', old_digest, who, source, event_id, seq, at, 0"
+		    " FROM tag_history WHERE registry = ?1 AND repository = ?2 AND (tag, seq) > (?3, ?5)"
+		    " ORDER BY tag, seq LIMIT ?4",
+	[TAG_HISTORY] = "SELECT registry, repository, tag, what, digest, '', old_digest, who, source, event_id, seq, at, 0"
+			" FROM tag_history WHERE registry = ?1 AND repository = ?2 AND tag = ?3 AND seq > ?5"
+			" ORDER BY seq LIMIT ?4",
 };
 
 /* ---- failing ---- */
-
-static bool
-failed(struct store *s, const char *doing)
-{
-	if (!s->told)
-		log_error("msg=tag ledger %s: %s: %s", s->path, doing, sqlite3_errmsg(s->db));
-	s->told = true;
-	return false;
-}
 
 static bool
 same_file(const char *path, const struct stat *was)
@@ -112,19 +111,7 @@ in_place(struct store *s)
 
 /* ---- statements ---- */
 
-static bool
-bind_span(sqlite3_stmt *q, int at, struct span s)
-{
-	return s.n <= INT_MAX && sqlite3_bind_text(q, at, s.n == 0 ? "" : s.p, (int)s.n, SQLITE_STATIC) == SQLITE_OK;
-}
-
-static bool
-bind_key(sqlite3_stmt *q, const struct ledger_op *key)
-{
-	return bind_span(q, 1, key->registry) && bind_span(q, 2, key->repository) && bind_span(q, 3, key->tag);
-}
-
-/* Run to the end; nothing of the caller's stays bound. */
+/* Run to the end. */
 static bool
 run(struct store *s, enum statement which)
 {
@@ -133,8 +120,7 @@ run(struct store *s, enum statement which)
 
 	if (rc != SQLITE_DONE)
 		(void)failed(s, sql[which]);
-	sqlite3_reset(q);
-	sqlite3_clear_bindings(q);
+	done(q);
 	return rc == SQLITE_DONE;
 }
 
@@ -168,36 +154,67 @@ read_digest(sqlite3_stmt *q, int at, bool none, char out[static LEDGER_DIGEST])
 	return ledger_digest_valid(out);
 }
 
-static bool
-read_row(sqlite3_stmt *q, struct tag_record *out)
-{
-	const unsigned char *text = sqlite3_column_text(q, 0);
-	struct span state = { (const char *)text, text == NULL ? 0 : (size_t)sqlite3_column_bytes(q, 0) };
+static const struct span state_names[] = {
+	[TAG_CLAIMED] = { "claimed", 7 },
+	[TAG_CONFIRMED] = { "confirmed", 9 },
+	[TAG_DELETED] = { "deleted", 7 },
+};
 
-	out->confirmed = span_eq(state, SPAN("confirmed"));
-	if (!out->confirmed && !span_eq(state, SPAN("claimed")))
+static bool
+read_state(sqlite3_stmt *q, int at, enum tag_state *out)
+{
+	struct span name = text_at(q, at);
+
+	for (size_t i = 0; i < sizeof state_names / sizeof *state_names; i++) {
+		if (span_eq(name, state_names[i])) {
+			*out = (enum tag_state)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The first five columns. */
+static bool
+read_record(sqlite3_stmt *q, struct tag_record *out)
+{
+	struct span old = text_at(q, 2);
+	bool stands_over;
+
+	memset(out, 0, sizeof *out);
+	if (!read_state(q, 0, &out->state) || !read_digest(q, 1, false, out->digest) ||
+	    !read_digest(q, 3, true, out->old_digest))
 		return false;
-	if (!read_digest(q, 1, false, out->digest) || !read_digest(q, 2, true, out->old_digest))
+	/* what is confirmed or deleted waits for nothing: it has no digest to go back to */
+	stands_over = out->old_digest[0] != '\0';
+	if (stands_over && out->state != TAG_CLAIMED)
 		return false;
-	/* what is confirmed waits for nothing: it has no digest to go back to */
-	if (out->confirmed && out->old_digest[0] != '\0')
+	out->old_deleted = span_eq(old, state_names[TAG_DELETED]);
+	if (stands_over ? !out->old_deleted && !span_eq(old, state_names[TAG_CONFIRMED]) : old.n > 0)
 		return false;
-	if (sqlite3_column_type(q, 3) != SQLITE_INTEGER)
+	if (sqlite3_column_type(q, 4) != SQLITE_INTEGER)
 		return false;
-	out->claimed_at = sqlite3_column_int64(q, 3);
+	out->claimed_at = sqlite3_column_int64(q, 4);
 	return out->claimed_at >= 0;
 }
 
+static void
+tell_damaged(const struct store *s, const struct ledger_op *key, struct span tag)
+{
+	log_error("msg=tag ledger %s: the record of %.*s:%.*s is damaged; pushes of this tag are refused", s->path,
+	    SPAN_FMT(key->repository), SPAN_FMT(tag));
+}
+
 enum store_found
-store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
+store_get(struct store *s, const struct ledger_op *key, struct span tag, struct tag_record *out)
 {
 	sqlite3_stmt *q = s->stmt[GET];
 	enum store_found found = STORE_FAILED;
 	int rc;
 
 	memset(out, 0, sizeof *out);
-	rc = bind_key(q, key) ? sqlite3_step(q) : SQLITE_ERROR;
-	if (rc == SQLITE_ROW && read_row(q, out))
+	rc = bind_key(q, key, tag) ? sqlite3_step(q) : SQLITE_ERROR;
+	if (rc == SQLITE_ROW && read_record(q, out))
 		found = STORE_RECORD;
 	else if (rc == SQLITE_ROW)
 		found = STORE_DAMAGED;
@@ -207,36 +224,123 @@ store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
 		(void)failed(s, "read");
 	if (found == STORE_DAMAGED) {
 		memset(out, 0, sizeof *out);
-		log_error("msg=tag ledger %s: the record of %.*s:%.*s is damaged; pushes of this tag are refused", s->path,
-		    SPAN_FMT(key->repository), SPAN_FMT(key->tag));
+		tell_damaged(s, key, tag);
 	}
-	sqlite3_reset(q);
-	sqlite3_clear_bindings(q);
+	done(q);
+	return found;
+}
+
+enum store_found
+store_names(struct store *s, const struct ledger_op *key, const char *digest,
+    bool (*each)(void *ctx, struct span tag, const struct tag_record *r), void *ctx)
+{
+	sqlite3_stmt *q = s->stmt[NAMES];
+	enum store_found found = STORE_RECORD;
+	struct tag_record r;
+	int rc;
+
+	rc = bind_key(q, key, span_of(digest)) ? sqlite3_step(q) : SQLITE_ERROR;
+	for (; rc == SQLITE_ROW && found == STORE_RECORD; rc = found == STORE_RECORD ? sqlite3_step(q) : rc) {
+		if (!read_record(q, &r)) {
+			tell_damaged(s, key, text_at(q, 5));
+			found = STORE_DAMAGED;
+		} else if (!each(ctx, text_at(q, 5), &r)) {
+			found = STORE_NONE;
+		}
+	}
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+		(void)failed(s, "read");
+		found = STORE_FAILED;
+	}
+	done(q);
 	return found;
 }
 
 static bool
-put_record(struct store *s, const struct ledger_op *key, const struct tag_record *now)
+put_record(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_record *now)
 {
 	sqlite3_stmt *q = s->stmt[PUT];
+	struct span old = SPAN_NONE;
 
 	if (now == NULL)
-		return bind_key(s->stmt[REMOVE], key) && run(s, REMOVE);
-	return bind_key(q, key) && bind_span(q, 4, now->confirmed ? SPAN("confirmed") : SPAN("claimed")) &&
-	    bind_span(q, 5, span_of(now->digest)) && bind_span(q, 6, span_of(now->old_digest)) &&
-	    sqlite3_bind_int64(q, 7, now->claimed_at) == SQLITE_OK && run(s, PUT);
+		return bind_key(s->stmt[REMOVE], key, tag) && run(s, REMOVE);
+	if (now->old_digest[0] != '\0')
+		old = state_names[now->old_deleted ? TAG_DELETED : TAG_CONFIRMED];
+	return bind_key(q, key, tag) && bind_span(q, 4, state_names[now->state]) && bind_span(q, 5, span_of(now->digest)) &&
+	    bind_span(q, 6, old) && bind_span(q, 7, span_of(now->old_digest)) && bind_number(q, 8, now->claimed_at) &&
+	    run(s, PUT);
 }
 
-bool
-store_put(struct store *s, const struct ledger_op *key, const struct tag_record *now, const struct tag_change *change)
+static bool
+remember(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_change *change)
 {
 	sqlite3_stmt *q = s->stmt[REMEMBER];
 
-	return begin(s) && put_record(s, key, now) && bind_key(q, key) &&
-	    sqlite3_bind_int64(q, 4, key->now) == SQLITE_OK && bind_span(q, 5, span_of(change->what)) &&
-	    bind_span(q, 6, span_of(change->digest)) && bind_span(q, 7, span_of(change->old_digest)) &&
-	    bind_span(q, 8, key->who) && bind_span(q, 9, key->source) && bind_span(q, 10, key->event_id) &&
-	    run(s, REMEMBER);
+	if (!bind_key(q, key, tag) || !bind_number(q, 4, key->now) || !bind_span(q, 5, span_of(change->what)) ||
+	    !bind_span(q, 6, span_of(change->digest)) || !bind_span(q, 7, span_of(change->old_digest)) ||
+	    !bind_span(q, 8, key->who) || !bind_span(q, 9, key->source) || !bind_span(q, 10, key->event_id) ||
+	    !run(s, REMEMBER))
+		return false;
+	s->seq = sqlite3_last_insert_rowid(s->db);
+	return true;
+}
+
+bool
+store_put(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_record *now,
+    const struct tag_change *change)
+{
+	return begin(s) && put_record(s, key, tag, now) && remember(s, key, tag, change);
+}
+
+/* ---- repositories ---- */
+
+bool
+store_repository(struct store *s, const struct ledger_op *key, struct repository_record *out)
+{
+	sqlite3_stmt *q = s->stmt[REPOSITORY];
+	bool now = false;
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	rc = bind_span(q, 1, key->registry) && bind_span(q, 2, key->repository) ? sqlite3_step(q) : SQLITE_ERROR;
+	if (rc == SQLITE_ROW) {
+		now = sqlite3_column_int64(q, 2) == s->restores;
+		out->imported = now && sqlite3_column_int64(q, 0) == 1;
+		out->imported_at = sqlite3_column_int64(q, 1);
+	}
+	out->restored = s->restores != 0 && !now;
+	done(q);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE || failed(s, "read");
+}
+
+bool
+store_put_repository(struct store *s, const struct ledger_op *key, bool imported)
+{
+	static const struct tag_change change = { "import-ended", "", "" };
+	sqlite3_stmt *q = s->stmt[PUT_REPOSITORY];
+
+	return begin(s) && bind_span(q, 1, key->registry) && bind_span(q, 2, key->repository) &&
+	    bind_number(q, 3, imported) && bind_number(q, 4, key->now) && bind_number(q, 5, s->restores) &&
+	    run(s, PUT_REPOSITORY) && remember(s, key, SPAN_NONE, &change);
+}
+
+/* ---- committing ---- */
+
+/* After every commit: a ledger that is put back from an earlier time is behind this. */
+static void
+move_mark(struct store *s)
+{
+	bool ok;
+
+	if (s->mark == NULL || s->marked == s->seq)
+		return;
+	ok = mark_write(s->mark, s->id, s->seq);
+	if (ok)
+		s->marked = s->seq;
+	else if (!s->mark_told)
+		log_error("msg=tag ledger %s: its mark beside the audit log cannot be written: a restore may go unnoticed",
+		    s->path);
+	s->mark_told = !ok;
 }
 
 bool
@@ -251,8 +355,10 @@ store_end(struct store *s, bool keep)
 		(void)run(s, ROLLBACK);
 	if (!keep || !in_place(s))
 		return false;
-	if (open)
+	if (open) {
 		s->told = false;
+		move_mark(s);
+	}
 	return true;
 }
 
@@ -390,9 +496,12 @@ check_schema(struct store *s, char *err, size_t err_size)
 		return refuse(err, err_size, s->path, "was written by another version of tidewaiter");
 	if (ask(s->db, "SELECT count(*) FROM sqlite_schema WHERE (type, name, tbl_name) IN (VALUES"
 		       " ('table', 'tag_record', 'tag_record'), ('table', 'tag_history', 'tag_history'),"
+		       " ('table', 'repository_record', 'repository_record'), ('table', 'ledger_self', 'ledger_self'),"
+		       " ('index', 'tag_by_digest', 'tag_record'), ('index', 'tag_by_old_digest', 'tag_record'),"
+		       " ('index', 'tag_history_by_tag', 'tag_history'),"
 		       " ('trigger', 'tag_history_update', 'tag_history'),"
 		       " ('trigger', 'tag_history_delete', 'tag_history'),"
-		       " ('trigger', 'tag_history_replace', 'tag_history'))") != 5 ||
+		       " ('trigger', 'tag_history_replace', 'tag_history'))") != 10 ||
 	    ask(s->db, "SELECT quick_check = 'ok' FROM pragma_quick_check(1)") != 1)
 		return refuse(err, err_size, s->path, "is damaged; restore it from a backup");
 	return true;
@@ -412,8 +521,48 @@ prepare_statements(struct store *s, char *err, size_t err_size)
 	return true;
 }
 
+/* Which ledger this is and how far it came. */
+static bool
+read_self(struct store *s)
+{
+	sqlite3_stmt *q = NULL;
+	bool ok = sqlite3_prepare_v2(s->db, "SELECT id, restores, (SELECT ifnull(max(seq), 0) FROM tag_history)"
+					    " FROM ledger_self", -1, &q, NULL) == SQLITE_OK &&
+	    sqlite3_step(q) == SQLITE_ROW && text_at(q, 0).n == LEDGER_ID;
+
+	if (ok) {
+		memcpy(s->id, text_at(q, 0).p, LEDGER_ID);
+		s->restores = sqlite3_column_int64(q, 1);
+		s->seq = sqlite3_column_int64(q, 2);
+	}
+	sqlite3_finalize(q);
+	return ok && s->restores >= 0 && strspn(s->id, "0123456789abcdef") == LEDGER_ID;
+}
+
+/* Put back from a backup, or another one than it was: what it does not know may exist. Kept before the mark moves. */
+static bool
+meet_mark(struct store *s, const char *path, char *err, size_t err_size)
+{
+	if (path == NULL)
+		return true;
+	s->mark = mark_open(path, err, err_size);
+	if (s->mark == NULL)
+		return false;
+	if (mark_look(s->mark, s->id, s->seq) == MARK_BEHIND) {
+		if (!exec_ok(s->db, "UPDATE ledger_self SET restores = restores + 1"))
+			return refuse(err, err_size, s->path, why_not(s->db));
+		s->restores++;
+		log_warn("msg=tag ledger %s was restored from a backup or replaced: it takes no new tags in a repository before "
+			 "`tidewaiter tag import` of it", s->path);
+	}
+	if (!mark_write(s->mark, s->id, s->seq))
+		return refuse(err, err_size, path, "cannot be written");
+	s->marked = s->seq;
+	return true;
+}
+
 struct store *
-store_open(const char *path, char *err, size_t err_size)
+store_open(const char *path, const char *mark, char *err, size_t err_size)
 {
 	struct store *s = calloc(1, sizeof *s);
 	size_t n = strlen(path);
@@ -431,6 +580,12 @@ store_open(const char *path, char *err, size_t err_size)
 	if (!prepare_file(s, err, err_size) || !take_file(s, err, err_size) || !check_schema(s, err, err_size) ||
 	    !prepare_statements(s, err, err_size))
 		goto fail;
+	if (!read_self(s)) {
+		(void)refuse(err, err_size, path, "is damaged; restore it from a backup");
+		goto fail;
+	}
+	if (!meet_mark(s, mark, err, err_size))
+		goto fail;
 	return s;
 fail:
 	store_close(s);
@@ -445,6 +600,7 @@ store_close(struct store *s)
 	for (int i = 0; i < STATEMENTS; i++)
 		sqlite3_finalize(s->stmt[i]);
 	sqlite3_close(s->db);
+	mark_close(s->mark);
 	free(s->path);
 	free(s->wal);
 	free(s);

@@ -28,9 +28,10 @@ struct store {
 };
 
 enum store_found
-store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
+store_get(struct store *s, const struct ledger_op *key, struct span tag, struct tag_record *out)
 {
 	(void)key;
+	(void)tag;
 	memset(out, 0, sizeof *out);
 	if (!(s->open ? s->has_pending : s->has))
 		return STORE_NONE;
@@ -39,9 +40,11 @@ store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
 }
 
 bool
-store_put(struct store *s, const struct ledger_op *key, const struct tag_record *now, const struct tag_change *change)
+store_put(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_record *now,
+    const struct tag_change *change)
 {
 	(void)key;
+	(void)tag;
 	(void)change;
 	if (s->fails)
 		return false;
@@ -50,6 +53,44 @@ store_put(struct store *s, const struct ledger_op *key, const struct tag_record 
 	if (now != NULL)
 		s->pending = *now;
 	return true;
+}
+
+/* A delete of a digest, as the one record has it. */
+enum store_found
+store_names(struct store *s, const struct ledger_op *key, const char *digest,
+    bool (*each)(void *ctx, struct span tag, const struct tag_record *r), void *ctx)
+{
+	struct tag_record r;
+
+	if (store_get(s, key, SPAN("v1"), &r) == STORE_NONE)
+		return STORE_RECORD;
+	if (strcmp(r.digest, digest) != 0 && strcmp(r.old_digest, digest) != 0)
+		return STORE_RECORD;
+	return each(ctx, SPAN("v1"), &r) ? STORE_RECORD : STORE_NONE;
+}
+
+bool
+store_repository(struct store *s, const struct ledger_op *key, struct repository_record *out)
+{
+	(void)s;
+	(void)key;
+	memset(out, 0, sizeof *out);
+	return true;
+}
+
+bool
+store_put_repository(struct store *s, const struct ledger_op *key, bool imported)
+{
+	(void)s;
+	(void)key;
+	return imported;
+}
+
+bool
+store_page(struct store *s, struct ledger_op *op)
+{
+	(void)s;
+	return op->page == NULL;
 }
 
 /* ---- the world ---- */

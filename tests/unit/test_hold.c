@@ -39,12 +39,14 @@ static const struct row {
 	    "claim tag.claimed probe granted confirm tag.confirmed done" },
 	{ "new sha256- tag", APPEND_ONLY, "new p0 stored p:a ok",
 	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
-	{ "same digest again", 0, "same stored p:a", "claim granted probe done" },
-	{ "same digest again, not read back", BLIND, "same stored", "claim granted done" },
-	{ "same digest, upstream moved", 0, "same stored p:b", "claim granted probe refused:not_confirmed" },
-	{ "same digest, upstream silent", 0, "same stored p?", "claim granted probe refused:not_confirmed" },
-	{ "same digest, refused by upstream", 0, "same refused", "claim granted done" },
-	{ "same digest, timeout", 0, "same unsure", "claim granted done" },
+	{ "same digest again", 0, "same stored p:a ok", "claim granted probe confirm done" },
+	{ "same digest again, not read back", BLIND, "same stored ok", "claim granted confirm done" },
+	{ "same digest, upstream moved", 0, "same stored p:b ok", "claim granted probe unresolve refused:not_confirmed" },
+	{ "same digest, upstream silent", 0, "same stored p? ok", "claim granted probe unresolve refused:not_confirmed" },
+	{ "same digest, refused by upstream", 0, "same refused ok", "claim granted release done" },
+	{ "same digest, timeout", 0, "same unsure ok", "claim granted unresolve done" },
+	{ "same digest, ledger down", 0, "same stored p:a down", "claim granted probe confirm done" },
+	{ "restored ledger", OVERWRITE, "restored", "claim refused:tag_restored" },
 	{ "ledger down", 0, "down", "claim refused:ledger_down" },
 	/* confirmed with another digest */
 	{ "locked", 0, "locked:b", "claim may? refused:tag_locked" },
@@ -55,7 +57,8 @@ static const struct row {
 	    "claim may? claim+ tag.claimed granted release tag.released done" },
 	{ "locked, overwrite, somebody else now", OVERWRITE, "locked:b other", "claim may? claim+ refused:tag_pending" },
 	/* upstream had it before the ledger */
-	{ "found the same", 0, "new p:a ok stored p:a", "claim tag.claimed probe found:a tag.found granted probe done" },
+	{ "found the same", 0, "new p:a ok same stored p:a ok",
+	    "claim tag.claimed probe found:a tag.found claim granted probe confirm done" },
 	{ "found another", 0, "new p:b ok locked:b",
 	    "claim tag.claimed probe found:b tag.found claim may? refused:tag_locked" },
 	{ "found another, append only", APPEND_ONLY, "new p:b ok locked:b",
@@ -67,11 +70,13 @@ static const struct row {
 	{ "unknown", 0, "new p? ok", "claim tag.claimed probe release tag.released refused:tag_unknown" },
 	{ "unknown, ledger down", 0, "new p? down", "claim tag.claimed probe release refused:tag_unknown" },
 	{ "slow", 0, "late p0 ok", "claim tag.claimed probe release tag.released refused:tag_busy" },
-	{ "slow, found", 0, "late p:a ok stored p:a", "claim tag.claimed probe found:a tag.found granted probe done" },
+	{ "slow, found", 0, "late p:a ok same stored p:a ok",
+	    "claim tag.claimed probe found:a tag.found claim granted probe confirm done" },
 	/* another push is at it */
 	{ "other digest in flight", 0, "other", "claim refused:tag_pending" },
 	{ "other digest in flight, overwrite", OVERWRITE, "other", "claim refused:tag_pending" },
-	{ "same digest in flight", 0, "busy t busy t same stored p:a", "claim timer claim timer claim granted probe done" },
+	{ "same digest in flight", 0, "busy t busy t same stored p:a ok",
+	    "claim timer claim timer claim granted probe confirm done" },
 	{ "same digest in flight for long", 0, "busy t busy t busy t busy t busy t busy t busy t busy t busy t busy t busy",
 	    "claim timer claim timer claim timer claim timer claim timer claim timer claim timer claim timer claim timer"
 	    " claim timer claim refused:tag_busy" },
@@ -100,7 +105,8 @@ static const struct row {
 	/* an earlier push of our digest */
 	{ "again", 0, "again p0 stored p:a ok",
 	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
-	{ "again, had arrived", 0, "again p:a ok stored p:a", "claim tag.claimed probe found:a tag.found granted probe done" },
+	{ "again, had arrived", 0, "again p:a ok same stored p:a ok",
+	    "claim tag.claimed probe found:a tag.found claim granted probe confirm done" },
 	{ "again, another is there", 0, "again p:b ok",
 	    "claim tag.claimed probe may? release tag.unresolved refused:tag_locked" },
 	{ "again, another is there, overwrite", OVERWRITE, "again p:b stored p:a ok",
@@ -313,7 +319,7 @@ answer_ledger(const char *word)
 		const char *word;
 		enum ledger_answer answer;
 	} answers[] = { { "new", LEDGER_CLAIMED_NEW }, { "over", LEDGER_CLAIMED_OVER }, { "again", LEDGER_CLAIMED_AGAIN },
-		{ "late", LEDGER_CLAIMED_NEW }, { "same", LEDGER_SAME }, { "busy", LEDGER_BUSY },
+		{ "late", LEDGER_CLAIMED_NEW }, { "same", LEDGER_SAME }, { "restored", LEDGER_RESTORED }, { "busy", LEDGER_BUSY },
 		{ "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
 		{ "young", LEDGER_UNRESOLVED }, { "old", LEDGER_UNRESOLVED }, { "ok", LEDGER_OK }, { "absent", LEDGER_ABSENT } };
 	struct ledger_op *op = world->op;
@@ -334,7 +340,8 @@ answer_ledger(const char *word)
 		else
 			op->claimed_at = strncmp(word, "late", 4) == 0 ? NOW - SETTLE : NOW;
 	}
-	if (op->answer == LEDGER_CLAIMED_NEW || op->answer == LEDGER_CLAIMED_OVER || op->answer == LEDGER_CLAIMED_AGAIN) {
+	if (op->verb == LEDGER_CLAIM && (op->answer == LEDGER_SAME || op->answer == LEDGER_CLAIMED_NEW ||
+	    op->answer == LEDGER_CLAIMED_OVER || op->answer == LEDGER_CLAIMED_AGAIN)) {
 		op->token = ++world->next_token;
 		world->held = true;
 	}

@@ -142,7 +142,7 @@ static struct ledger *
 open_ledger(void)
 {
 	char err[256] = "";
-	struct ledger *l = ledger_open(url, err, sizeof err);
+	struct ledger *l = ledger_open(url, NULL, err, sizeof err);
 
 	if (l == NULL) {
 		fprintf(stderr, "%s\n", err);
@@ -154,7 +154,7 @@ open_ledger(void)
 /* ---- every verb in every state ---- */
 
 static const char *const answers[] = { "down", "absent", "same", "locked", "new", "over", "again", "busy", "other", "unresolved",
-	"ok" };
+	"restored", "ok" };
 
 /* Time: states are made at 1000; young is 1100, old 1000 + SETTLE + 1. */
 static const struct action {
@@ -458,7 +458,7 @@ static bool
 refused_with(const char *what, const char *words)
 {
 	char err[512] = "";
-	struct ledger *l = ledger_open(what, err, sizeof err);
+	struct ledger *l = ledger_open(what, NULL, err, sizeof err);
 	bool ok = l == NULL && strstr(err, words) != NULL && strchr(err, '\n') == NULL;
 
 	if (!ok)
@@ -544,9 +544,9 @@ who_else(void)
 	chmod(file, 0666);
 	CHECK(refused_with(url, "chmod 600"));
 	chmod(file, 0600);
-	CHECK(sql_on(file, "PRAGMA user_version = 2"));
+	CHECK(sql_on(file, "PRAGMA user_version = 1"));
 	CHECK(refused_with(url, "another version"));
-	CHECK(sql_on(file, "PRAGMA user_version = 1; PRAGMA application_id = 7"));
+	CHECK(sql_on(file, "PRAGMA user_version = 2; PRAGMA application_id = 7"));
 	CHECK(refused_with(url, "not a tag ledger"));
 	remove_files();
 	CHECK(sql_on(file, "CREATE TABLE x(y)"));

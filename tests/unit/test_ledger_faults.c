@@ -30,9 +30,10 @@ static struct store the_store;
 static atomic_int fails, puts_done;
 
 struct store *
-store_open(const char *path, char *err, size_t err_size)
+store_open(const char *path, const char *mark, char *err, size_t err_size)
 {
 	(void)path;
+	(void)mark;
 	(void)err;
 	(void)err_size;
 	return &the_store;
@@ -45,9 +46,10 @@ store_close(struct store *s)
 }
 
 enum store_found
-store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
+store_get(struct store *s, const struct ledger_op *key, struct span tag, struct tag_record *out)
 {
 	(void)key;
+	(void)tag;
 	memset(out, 0, sizeof *out);
 	if (atomic_load(&fails) == CALL_GET)
 		return STORE_FAILED;
@@ -56,9 +58,11 @@ store_get(struct store *s, const struct ledger_op *key, struct tag_record *out)
 }
 
 bool
-store_put(struct store *s, const struct ledger_op *key, const struct tag_record *now, const struct tag_change *change)
+store_put(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_record *now,
+    const struct tag_change *change)
 {
 	(void)key;
+	(void)tag;
 	(void)change;
 	if (atomic_load(&fails) == CALL_PUT)
 		return false;
@@ -68,6 +72,45 @@ store_put(struct store *s, const struct ledger_op *key, const struct tag_record 
 		s->pending = *now;
 	atomic_fetch_add(&puts_done, 1);
 	return true;
+}
+
+/* A delete of a digest, as the one record has it. */
+enum store_found
+store_names(struct store *s, const struct ledger_op *key, const char *digest,
+    bool (*each)(void *ctx, struct span tag, const struct tag_record *r), void *ctx)
+{
+	struct tag_record r;
+	enum store_found found = store_get(s, key, SPAN("v1"), &r);
+
+	if (found != STORE_RECORD)
+		return found == STORE_NONE ? STORE_RECORD : found;
+	if (strcmp(r.digest, digest) != 0 && strcmp(r.old_digest, digest) != 0)
+		return STORE_RECORD;
+	return each(ctx, SPAN("v1"), &r) ? STORE_RECORD : STORE_NONE;
+}
+
+bool
+store_repository(struct store *s, const struct ledger_op *key, struct repository_record *out)
+{
+	(void)s;
+	(void)key;
+	memset(out, 0, sizeof *out);
+	return true;
+}
+
+bool
+store_put_repository(struct store *s, const struct ledger_op *key, bool imported)
+{
+	(void)s;
+	(void)key;
+	return imported;
+}
+
+bool
+store_page(struct store *s, struct ledger_op *op)
+{
+	(void)s;
+	return op->page == NULL;
 }
 
 bool
@@ -165,7 +208,7 @@ one_failure(const struct row *r)
 
 	memset(&the_store, 0, sizeof the_store);
 	atomic_store(&fails, CALL_NONE);
-	l = ledger_open("sqlite:x", err, sizeof err);
+	l = ledger_open("sqlite:x", NULL, err, sizeof err);
 	if (!CHECK_ROW(l != NULL, r->name))
 		return;
 	if (r->verb != LEDGER_CLAIM)
@@ -189,7 +232,7 @@ static void
 reading_is_not_enough(void)
 {
 	char err[80];
-	struct ledger *l = ledger_open("sqlite:x", err, sizeof err);
+	struct ledger *l = ledger_open("sqlite:x", NULL, err, sizeof err);
 
 	if (!CHECK(l != NULL))
 		return;
@@ -215,7 +258,7 @@ everybody_of_a_batch_hears_it(void)
 	memset(&the_store, 0, sizeof the_store);
 	atomic_store(&fails, CALL_END);
 	atomic_store(&puts_done, 0);
-	l = ledger_open("sqlite:x", err, sizeof err);
+	l = ledger_open("sqlite:x", NULL, err, sizeof err);
 	if (!CHECK(l != NULL))
 		return;
 	left = N;
