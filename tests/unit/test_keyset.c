@@ -195,6 +195,44 @@ test_base64url(void)
 	CHECK(base64url_decode(SPAN("-_8"), out, &n) && n == 2 && out[0] == 0xfb && out[1] == 0xff);
 }
 
+static void
+test_issuers(void)
+{
+	static const char *const audiences[] = { "registry.test" };
+	static const struct {
+		const char *name, *alias, *url;
+		size_t n_audiences;
+		unsigned algorithms;
+		bool keys, ok;
+	} adds[] = {
+		{ "first", "a", "https://a", 1, 1u << JWS_RS256, true, true },
+		{ "the alias again", "a", "https://b", 1, 1u << JWS_RS256, true, false },
+		{ "the url again", "b", "https://a", 1, 1u << JWS_RS256, true, false },
+		{ "no audience", "b", "https://b", 0, 1u << JWS_RS256, true, false },
+		{ "no algorithm", "b", "https://b", 1, 0, true, false },
+		{ "only none", "b", "https://b", 1, 1u << JWS_ALG_NONE, true, false },
+		{ "no keys", "b", "https://b", 1, 1u << JWS_RS256, false, false },
+		{ "second", "b", "https://b", 1, 1u << JWS_EdDSA, true, true },
+	};
+	struct issuer_table *t = issuer_table_new(7);
+	char err[256];
+
+	for (size_t i = 0; i < sizeof adds / sizeof *adds; i++) {
+		struct keyset *ks = adds[i].keys ? keyset_parse(rfc7517, sizeof rfc7517 - 1, err, sizeof err) : NULL;
+		struct issuer_rule rule = { .alias = adds[i].alias, .url = adds[i].url, .audiences = audiences,
+			.n_audiences = adds[i].n_audiences, .algorithms = adds[i].algorithms, .keys = ks };
+
+		CHECK_ROW(issuer_table_add(t, &rule) == adds[i].ok, adds[i].name);
+		if (!adds[i].ok)
+			keyset_free(ks);	/* taken over on success only */
+	}
+	CHECK(issuer_table_count(t) == 2 && issuer_table_generation(t) == 7);
+	issuer_table_unref(issuer_table_ref(t));
+	CHECK(issuer_table_count(t) == 2);
+	issuer_table_unref(t);
+	issuer_table_unref(NULL);
+}
+
 int
 main(void)
 {
@@ -209,6 +247,7 @@ main(void)
 	test_bounds();
 	test_find();
 	test_base64url();
+	test_issuers();
 	EVP_PKEY_free(a);
 	EVP_PKEY_free(b);
 	EVP_PKEY_free(r);

@@ -17,6 +17,9 @@
 #define IMAGE(more) "{\"schemaVersion\":2,\"mediaType\":\"" OCI "\",\"config\":" DESC ",\"layers\":[" DESC "]" more "}"
 #define INDEX_OF(more) "{\"schemaVersion\":2,\"mediaType\":\"" INDEX "\",\"manifests\":[" DESC "]" more "}"
 
+#define LAYER(more) "{\"schemaVersion\":2,\"config\":" DESC ",\"layers\":[{\"mediaType\":\"a/b\",\"digest\":\"" D "\",\"size\":2" more "}]}"
+#define TYPED(type, digest) "{\"schemaVersion\":2,\"config\":{\"mediaType\":" type ",\"digest\":" digest ",\"size\":2},\"layers\":[]}"
+
 static const struct {
 	const char *name, *type, *text;
 	enum manifest_kind want;
@@ -65,6 +68,30 @@ static const struct {
 	  "\",\"size\":9223372036854775808},\"layers\":[]}", MANIFEST_NONE },
 	{ "no size", OCI, "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"a/b\",\"digest\":\"" D "\"},\"layers\":[]}", MANIFEST_NONE },
 	{ "subject text", OCI, IMAGE(",\"subject\":\"x\""), MANIFEST_NONE },
+	{ "annotations text", OCI, IMAGE(",\"annotations\":\"x\""), MANIFEST_NONE },
+	{ "annotation number", OCI, IMAGE(",\"annotations\":{\"x\":1}"), MANIFEST_NONE },
+	{ "annotations null", OCI, IMAGE(",\"annotations\":null"), MANIFEST_IMAGE },
+	{ "artifactType number", OCI, IMAGE(",\"artifactType\":1"), MANIFEST_NONE },
+	{ "artifactType malformed", OCI, IMAGE(",\"artifactType\":\"a b\""), MANIFEST_NONE },
+	{ "mediaType inside is another", OCI,
+	  "{\"schemaVersion\":2,\"mediaType\":\"" DOCKER "\",\"config\":" DESC ",\"layers\":[]}", MANIFEST_NONE },
+	{ "urls text", OCI, LAYER(",\"urls\":\"x\""), MANIFEST_NONE },
+	{ "urls number", OCI, LAYER(",\"urls\":[1]"), MANIFEST_NONE },
+	{ "urls null", OCI, LAYER(",\"urls\":null"), MANIFEST_IMAGE },
+	{ "data number", OCI, LAYER(",\"data\":1"), MANIFEST_NONE },
+	{ "data", OCI, LAYER(",\"data\":\"e30=\""), MANIFEST_IMAGE },
+	{ "annotations of a layer", OCI, LAYER(",\"annotations\":[]"), MANIFEST_NONE },
+	{ "platform text", OCI, LAYER(",\"platform\":\"linux\""), MANIFEST_NONE },
+	{ "os number", OCI, LAYER(",\"platform\":{\"os\":1}"), MANIFEST_NONE },
+	{ "OS", OCI, LAYER(",\"platform\":{\"OS\":\"linux\"}"), MANIFEST_NONE },
+	{ "artifactType of a layer", OCI, LAYER(",\"artifactType\":\"x\""), MANIFEST_NONE },
+	{ "digest number", OCI, TYPED("\"a/b\"", "1"), MANIFEST_NONE },
+	{ "digest in upper case", OCI,
+	  TYPED("\"a/b\"", "\"sha256:0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef\""), MANIFEST_NONE },
+	{ "type without slash", OCI, TYPED("\"ab\"", "\"" D "\""), MANIFEST_NONE },
+	{ "type with two", OCI, TYPED("\"a/b/c\"", "\"" D "\""), MANIFEST_NONE },
+	{ "type ends in one", OCI, TYPED("\"a/\"", "\"" D "\""), MANIFEST_NONE },
+	{ "type with a space", OCI, TYPED("\"a/b c\"", "\"" D "\""), MANIFEST_NONE },
 	{ "bytes behind", OCI, IMAGE("") "x", MANIFEST_NONE },
 	{ "byte order mark", OCI, "\xef\xbb\xbf" IMAGE(""), MANIFEST_NONE },
 	{ "array", OCI, "[]", MANIFEST_NONE },
@@ -133,6 +160,24 @@ test_counts(void)
 	}
 }
 
+/* With less and less memory: read whole, or refused with a reason. */
+static void
+test_starved(void)
+{
+	bool read_once = false;
+
+	for (size_t limit = 0; limit < 4096; limit += 16) {
+		struct arena *a = arena_new(limit);
+		struct manifest m;
+		bool ok = kind_of(OCI, SPAN(LAYER(",\"platform\":{\"os\":\"linux\"}")), &m, a) == MANIFEST_IMAGE;
+
+		CHECK(ok ? m.n_layers == 1 && span_eq(m.layers[0].os, SPAN("linux")) : !read_once && arena_failed(a));
+		read_once |= ok;
+		arena_free(a);
+	}
+	CHECK(read_once);
+}
+
 static void
 test_json(void)
 {
@@ -168,6 +213,7 @@ main(void)
 	test_rows();
 	test_fields();
 	test_counts();
+	test_starved();
 	test_json();
 	return check_done();
 }
