@@ -84,7 +84,7 @@ test: ## install what is missing, build, run every test; ends with one line
 	@deploy/install-deps test
 	@tests/run
 
-e2e: $(B)/tidewaiter ## docker, skopeo and raw clients through the gateway to docker-registry
+e2e: $(B)/tidewaiter ## five clients and raw ones through the gateway to docker-registry
 	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run
 
 corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded

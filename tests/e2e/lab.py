@@ -459,8 +459,8 @@ class Lab:
         self.owned.append(p)
         return p
 
-    def registry(self, name="registry", tls=False):
-        """Debian's docker-registry on a free port. (process, url)."""
+    def registry(self, name="registry", tls=False, login=None):
+        """Debian's docker-registry on a free port; login: the (name, password) that it asks for. (process, url)."""
         port = free_port()
         data = os.path.join(self.dir, name)
         os.makedirs(data)
@@ -469,11 +469,24 @@ class Lab:
             f.write("version: 0.1\nlog: {level: warn}\n"
                     f"storage: {{filesystem: {{rootdirectory: {data}/data}}, delete: {{enabled: true}}}}\n"
                     f"http: {{addr: '127.0.0.1:{port}'"
-                    + (f", tls: {{certificate: {self.cert}, key: {self.key}}}" if tls else "") + "}\n")
+                    + (f", tls: {{certificate: {self.cert}, key: {self.key}}}" if tls else "") + "}\n"
+                    + (f"auth: {{htpasswd: {{realm: lab, path: {data}/htpasswd}}}}\n" if login else ""))
+        if login:
+            made = subprocess.run(["htpasswd", "-Bbn", *login], capture_output=True, check=True).stdout
+            with open(f"{data}/htpasswd", "wb") as f:
+                f.write(made)
         p = self.process(["docker-registry", "serve", conf], name)
         if not wait_for(lambda: port_open(port)):
             raise RuntimeError("docker-registry did not start:\n" + p.tail())
         return p, f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+    def credentials(self, user, password):
+        """The options of an upstream that asks for a login."""
+        path = os.path.join(self.dir, "password-" + user)
+        with open(path, "w") as f:
+            f.write(password + "\n")
+        os.chmod(path, 0o600)
+        return {"credentials": "basic", "username": user, "password-file": path}
 
     def close(self, report, keep=False):
         """End what runs, newest first. A gateway must have ended well, and without a word of a sanitizer."""
