@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 
 #include "gateway/request.h"
+#include "policy/client.h"
 
 #define UPLOAD_GRACE 3600	/* seconds an upload may outlive its token (a manifest PUT never does) */
 
@@ -35,40 +36,72 @@ step_identify(struct request *r)
 	return NEXT;
 }
 
+/* A fact that is known: present, or known not to exist when empty. All others are unknown, which is never "no". */
 static void
-present(struct request *r, enum policy_key key, struct span value)
+know(struct request *r, enum policy_key key, struct span value)
 {
-	if (value.n > 0)
-		r->facts[key] = (struct fact){ .state = FACT_PRESENT, .value = value };
+	r->facts[key] = (struct fact){ .state = value.n > 0 ? FACT_PRESENT : FACT_ABSENT, .value = value };
+}
+
+static void
+gather_connection(struct request *r)
+{
+	struct stream *s = r->conn->stream;
+
+	know(r, KEY_NET_SOURCE_IP, span_of(r->conn->ip));
+	know(r, KEY_NET_PEER_IP, span_of(r->conn->ip));
+	know(r, KEY_NET_VIA_TRUSTED_PROXY, SPAN("false"));
+	know(r, KEY_NET_TLS_VERSION, stream_tls_version(s));
+	know(r, KEY_NET_TLS_CIPHER, stream_tls_cipher(s));
+	know(r, KEY_NET_SNI, stream_sni(s));
+	/* clients do not show certificates yet */
+	know(r, KEY_NET_CLIENT_CERTIFICATE, SPAN("false"));
+	for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
+		know(r, (enum policy_key)k, SPAN_NONE);
+}
+
+static bool
+gather_client(struct request *r)
+{
+	struct client *c = arena_alloc(r->arena, sizeof *c);
+
+	if (c == NULL)
+		return false;
+	client_parse(r->head.field[HTTP_FIELD_USER_AGENT], c);
+	know(r, KEY_CLIENT_USER_AGENT, r->head.field[HTTP_FIELD_USER_AGENT]);
+	know(r, KEY_CLIENT_PRODUCT, c->product);
+	know(r, KEY_CLIENT_VERSION, c->version);
+	know(r, KEY_CLIENT_OS, c->os);
+	return true;
+}
+
+static void
+gather_registry(struct request *r)
+{
+	bool tag = r->route.reference_type == REFERENCE_TAG, digest = r->route.reference_type == REFERENCE_DIGEST;
+
+	know(r, KEY_REGISTRY_UPSTREAM, span_of(r->upstream_config->alias));
+	know(r, KEY_REGISTRY_REPOSITORY, r->route.repository);
+	know(r, KEY_REGISTRY_MOUNT_FROM, r->route.from);
+	know(r, KEY_REGISTRY_TAG, tag ? r->route.reference : SPAN_NONE);
+	know(r, KEY_REGISTRY_DIGEST, digest ? r->route.reference : SPAN_NONE);
+	know(r, KEY_REGISTRY_REFERENCE_TYPE, tag ? SPAN("tag") : digest ? SPAN("digest") : SPAN_NONE);
+	/* the digest of a pushed manifest is known once it is read */
+	if (r->route.op == ROUTE_MANIFEST_PUT && tag)
+		r->facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
 }
 
 static bool
 gather_facts(struct request *r)
 {
-	struct stream *s = r->conn->stream;
-
 	r->facts = arena_zalloc(r->arena, KEY_MAX, sizeof *r->facts);
 	if (r->facts == NULL)
 		return false;
-	present(r, KEY_NET_SOURCE_IP, span_of(r->conn->ip));
-	present(r, KEY_NET_PEER_IP, span_of(r->conn->ip));
-	present(r, KEY_NET_TLS_VERSION, stream_tls_version(s));
-	present(r, KEY_NET_SNI, stream_sni(s));
-	present(r, KEY_CLIENT_USER_AGENT, r->head.field[HTTP_FIELD_USER_AGENT]);
-	present(r, KEY_REGISTRY_UPSTREAM, span_of(r->upstream_config->alias));
-	present(r, KEY_REGISTRY_REPOSITORY, r->route.repository);
-	present(r, KEY_REGISTRY_MOUNT_FROM, r->route.from);
-	if (r->route.reference_type == REFERENCE_TAG) {
-		present(r, KEY_REGISTRY_TAG, r->route.reference);
-		present(r, KEY_REGISTRY_REFERENCE_TYPE, SPAN("tag"));
-	} else if (r->route.reference_type == REFERENCE_DIGEST) {
-		present(r, KEY_REGISTRY_DIGEST, r->route.reference);
-		present(r, KEY_REGISTRY_REFERENCE_TYPE, SPAN("digest"));
-	}
-	/* the digest of a pushed manifest is known once it is read */
-	if (r->route.op == ROUTE_MANIFEST_PUT && r->route.reference_type == REFERENCE_TAG)
-		r->facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
-	return true;
+	for (unsigned k = 0; k < KEY_MAX; k++)
+		r->facts[k].state = FACT_UNKNOWN;
+	gather_connection(r);
+	gather_registry(r);
+	return gather_client(r);
 }
 
 enum verdict
@@ -79,12 +112,15 @@ decide(struct request *r, enum policy_action action, struct span repository, str
 		.upstream = span_of(r->upstream_config->alias),
 		.repository = repository,
 		.who = r->authn.who,
+		.now = r->time_us / 1000000,
+		.facts = r->facts,
 	};
+	struct fact asked = r->facts[KEY_REGISTRY_REPOSITORY];
 
-	memcpy(q.facts, r->facts, sizeof q.facts);
-	if (!span_eq(repository, r->route.repository))
-		q.facts[KEY_REGISTRY_REPOSITORY] = (struct fact){ FACT_PRESENT, repository, NULL, 0 };
+	/* the source of a mount is another repository: for this one question */
+	know(r, KEY_REGISTRY_REPOSITORY, repository);
 	policy_decide(r->policy, &q, out);
+	r->facts[KEY_REGISTRY_REPOSITORY] = asked;
 	return out->verdict;
 }
 
@@ -256,7 +292,7 @@ decide_content(struct request *r)
 {
 	bool by_tag = r->route.reference_type == REFERENCE_TAG;
 
-	present(r, KEY_REGISTRY_DIGEST, span_of(r->manifest.digest));
+	know(r, KEY_REGISTRY_DIGEST, span_of(r->manifest.digest));
 	if (decide(r, ACTION_PushManifest, r->route.repository, &r->decision) != VERDICT_ALLOW)
 		return refusal_for(r);
 	if (r->manifest.has_subject || (by_tag && tag_is_append_only(r->route.reference))) {

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "gateway/command.h"
 #include "gateway/file.h"
@@ -20,7 +21,7 @@
 
 static const char usage[] =
     "usage: tidewaiter policy check [--json] FILE...\n"
-    "       tidewaiter policy decide -p FILE [-p FILE]... < REQUESTS\n"
+    "       tidewaiter policy decide -p FILE [-p FILE]... [--now DATE] < REQUESTS\n"
     "\n"
     "check   read documents as the gateway does, together: every mistake on standard error as file:line: reason\n"
     "decide  answer requests, one JSON object a line on standard input, with one JSON object a line:\n"
@@ -30,6 +31,7 @@ static const char usage[] =
     "        decision is Allow, ExplicitDeny, ImplicitDeny (no statement allows it) or Need (with the keys that are\n"
     "        {\"later\":true} in the request and would tell). {\"unknown\":true} is a fact that could not be learned.\n"
     "\n"
+    "  --now   time of requests that do not say time:Now: 2026-12-18T17:00:00Z; default: now\n"
     "  --json  the result as one JSON object on standard output\n"
     "\n"
     "Aliases of issuers and upstreams are not looked up: `tidewaiter check -c FILE` does that.\n"
@@ -133,7 +135,7 @@ answer_print(const struct decision *d)
 		json_t *need = json_array();
 
 		for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++)
-			if (d->need >> k & 1u)
+			if (key_set_has(&d->need, (enum policy_key)k))
 				json_array_append_new(need, json_string(key_row((enum policy_key)k)->name));
 		json_object_set_new(o, "need", need);
 	}
@@ -144,13 +146,13 @@ answer_print(const struct decision *d)
 
 /* One request, one answer; a line that is no request is answered with the reason. */
 static bool
-answer(const struct policy *p, struct span line, size_t number)
+answer(const struct policy *p, int64_t now, struct span line, size_t number)
 {
 	char err[JSON_ERROR_TEXT_LENGTH + 256];
 	json_t *o = json_strict(line, DEPTH_MAX, err, sizeof err, NULL);
 	struct policy_query q = { .arena = NULL };
 	struct decision d;
-	bool ok = o != NULL && policy_query_read(&q, o, err, sizeof err);
+	bool ok = o != NULL && policy_query_read(&q, o, now, err, sizeof err);
 
 	if (ok) {
 		policy_decide(p, &q.request, &d);
@@ -169,7 +171,7 @@ answer(const struct policy *p, struct span line, size_t number)
 }
 
 static int
-decide(struct documents *d, char **paths, int n)
+decide(struct documents *d, char **paths, int n, int64_t now)
 {
 	struct policy *p = documents_load(d, paths, n);
 	char *line = NULL;
@@ -189,7 +191,7 @@ decide(struct documents *d, char **paths, int n)
 			break;
 		}
 		if (text.n > 0)
-			ok = answer(p, text, number) && ok;
+			ok = answer(p, now, text, number) && ok;
 	}
 	ok = fflush(stdout) == 0 && !ferror(stdin) && ok;
 	free(line);
@@ -204,12 +206,14 @@ run(struct documents *d, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
+		{ "now", required_argument, NULL, 'n' },
 		{ "policy", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	char *files[FILES_MAX];
 	int n_files = 0, opt;
+	struct number now = { .whole = time(NULL) };
 	bool json = false;
 
 	optind = 1;
@@ -220,6 +224,8 @@ run(struct documents *d, int argc, char **argv)
 		}
 		if (opt == 'j')
 			json = true;
+		else if (opt == 'n' && date_parse(span_of(optarg), &now))
+			continue;
 		else if (opt == 'p' && n_files < (int)FILES_MAX)
 			files[n_files++] = optarg;
 		else
@@ -232,7 +238,7 @@ run(struct documents *d, int argc, char **argv)
 		return check(d, argv + 1, argc - 1);
 	}
 	if (argc == 1 && strcmp(argv[0], "decide") == 0 && n_files > 0)
-		return decide(d, files, n_files);
+		return decide(d, files, n_files, now.whole);
 	fputs(usage, stderr);
 	return 2;
 }

@@ -7,11 +7,12 @@
 #define TW_COMPILED_H
 
 #include "policy/arena.h"
+#include "policy/key.h"
 #include "policy/policy.h"
+#include "policy/scalar.h"
 
 #define PATTERN_MAX    1024u /* bytes of one string of a policy */
 #define VARIABLES_MAX  8u /* in one string */
-#define CLAIM_DOTS_MAX 8u /* in the path of a claim */
 
 /* Kleene's three values, and "ask me again when the fact is there". NO is zero. */
 enum tri {
@@ -20,49 +21,6 @@ enum tri {
 	TRI_UNKNOWN,
 	TRI_LATER,
 };
-
-/* ---- keys (key.c) ---- */
-
-enum key_type { TYPE_STRING,
-	TYPE_NUMBER,
-	TYPE_BOOL,
-	TYPE_IP,
-	TYPE_DATE };
-enum key_cardinality { CARDINALITY_ONE,
-	CARDINALITY_MANY };
-enum key_presence { PRESENCE_ALWAYS,
-	PRESENCE_OPTIONAL };
-
-struct key_row {
-	const char *name;
-	enum key_type type;
-	enum key_cardinality cardinality;
-	enum key_presence presence;
-	int phase;
-	const char *meaning;
-};
-/* Row of a key; the row of KEY_NONE is what a claim is taken for: an optional string. */
-const struct key_row *key_row(enum policy_key key) RETURNS_NONNULL PURE;
-/* Names are compared without case, as IAM does. KEY_NONE when unknown. */
-enum policy_key key_find(struct span name) PURE;
-
-/* A key as a policy names it: a row of key.def, or jwt:<path of a claim> (then key is KEY_NONE). */
-struct key_ref {
-	enum policy_key key;
-	struct span claim;
-};
-/* False with a reason when there is no such key. claim borrows from name. */
-bool key_parse(struct span name, struct key_ref *out, char *err, size_t err_size) NONNULL(2, 3) WUNRES;
-
-/* The value of a key in one request. */
-struct value {
-	enum fact_state state;
-	bool many; /* several values: no operator of one value may compare them */
-	size_t n; /* how many */
-	struct span text; /* the one; may point into buf */
-	char buf[40];
-};
-void key_value(const struct policy_request *r, struct key_ref ref, struct value *out) NONNULL(1, 3);
 
 /* ---- patterns (pattern.c): text with * ? ${key} ---- */
 
@@ -85,6 +43,7 @@ enum pattern_flags {
 	PATTERN_WILDCARDS = 1, /* * and ? match; without it they are refused */
 	PATTERN_VARIABLES = 2, /* ${key} stands for a value; without it it is refused */
 	PATTERN_SEGMENT = 4, /* when matched: a value must be one path segment [a-z0-9._-]+ */
+	PATTERN_NOCASE = 8, /* when matched: the case of A-Z does not count */
 };
 /* Compile a copy of s in the arena. False with a reason. */
 bool pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, char *err, size_t err_size)
@@ -95,7 +54,7 @@ bool pattern_compile(struct arena *a, struct span s, unsigned flags, struct patt
  * keys of a LATER.
  */
 enum tri pattern_match(const struct pattern *p, unsigned flags, const struct policy_request *r, struct span s,
-    uint64_t *need) NONNULL(1, 5) WUNRES;
+    struct key_set *need) NONNULL(1, 5) WUNRES;
 /* The text before the first part that is not text. */
 struct span pattern_prefix(const struct pattern *p) NONNULL(1) PURE;
 
@@ -114,16 +73,55 @@ bool network_contains(const struct network *net, const struct network *address) 
 
 /* ---- statements ---- */
 
-enum operator_kind { OPERATOR_STRING,
+/* In the order of their cost. */
+enum operator_kind {
+	OPERATOR_NONE = 0,
+	OPERATOR_BOOL,
+	OPERATOR_NUMBER,
+	OPERATOR_DATE,
+	OPERATOR_VERSION,
+	OPERATOR_STRING,
 	OPERATOR_IP,
-	OPERATOR_NULL };
-struct atom {
+};
+enum compare {
+	COMPARE_EQUAL = 0,
+	COMPARE_LESS,
+	COMPARE_LESS_EQUAL,
+	COMPARE_GREATER,
+	COMPARE_GREATER_EQUAL,
+};
+/* How an operator of one value is asked of several. */
+enum qualifier {
+	QUALIFIER_NONE = 0,
+	QUALIFIER_ANY, /* ForAnyValue: */
+	QUALIFIER_ALL, /* ForAllValues: */
+};
+struct operator_row {
+	const char *name;
 	enum operator_kind kind;
-	bool negated; /* NULL: the key must be there ("false") */
+	enum compare compare;
+	bool negated;
 	unsigned flags; /* STRING: enum pattern_flags */
+	const char *meaning;
+};
+extern const struct operator_row operator_rows[];
+extern const size_t operator_count;
+/* NULL: no such operator; its case counts, it comes without qualifier and IfExists. */
+const struct operator_row *operator_find(struct span name) PURE;
+
+struct atom {
+	const struct operator_row *row;
+	enum qualifier qualifier;
+	bool if_exists;
+	bool negated; /* NULL: the key must be there ("false") */
 	struct key_ref key;
-	const struct pattern *patterns; /* STRING */
-	const struct network *networks; /* IP */
+	struct span op, name; /* operator and key, as written */
+	union {
+		const struct pattern *patterns; /* STRING */
+		const struct network *networks; /* IP */
+		const struct number *numbers; /* NUMBER, DATE; BOOL: whole is 0 or 1 */
+		const struct version *versions; /* VERSION */
+	};
 	size_t n;
 };
 struct statement {
@@ -136,7 +134,6 @@ struct statement {
 	size_t n_atoms;
 };
 _Static_assert(ACTION_MAX <= 32, "actions are bits of 32");
-_Static_assert(KEY_MAX <= 64, "keys are bits of 64");
 
 /* Bits of the actions a pattern ("registry:Push*") names; without case, as IAM does. 0: none. */
 uint32_t action_mask(struct span pattern) PURE;
@@ -178,6 +175,20 @@ struct policy_reader {
 };
 /* Add the statements of r->source to r->policy; report every problem. */
 void policy_parse(struct policy_reader *r) NONNULL(1);
+
+struct place;
+/* Report what is wrong there. */
+void parse_problem(struct policy_reader *r, const struct place *at, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
+void parse_out_of_memory(struct policy_reader *r, const struct place *at) NONNULL(1);
+/* One value, or an array of at least one: how many, and each in turn; false after reporting a problem. */
+size_t parse_count(const json_t *v) PURE;
+typedef bool add_string(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i);
+bool parse_strings(struct policy_reader *r, const struct place *at, const char *what, const json_t *v, add_string *add,
+    void *to) NONNULL(1, 3, 5);
+bool parse_pattern(struct policy_reader *r, const struct place *at, struct span s, unsigned flags, struct pattern *out)
+    NONNULL(1, 5);
+/* The Condition of a statement (condition.c). */
+void condition_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s) NONNULL(1, 4);
 
 /* ---- places (locate.c) ---- */
 

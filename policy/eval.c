@@ -11,7 +11,7 @@
 struct evaluation {
 	const struct policy_request *r;
 	struct span resource;
-	uint64_t need; /* keys of every LATER met */
+	struct key_set need; /* keys of every LATER met */
 };
 
 static enum tri not(enum tri t) {
@@ -31,22 +31,24 @@ static enum tri or (enum tri a, enum tri b) {
 	return a > b ? a : b;
 }
 
+/* ---- one value against the values of an atom ---- */
+
 static enum tri
-string_matches(struct evaluation *q, const struct atom *atom, const struct value *v)
+string_matches(struct evaluation *q, const struct atom *atom, struct span v)
 {
 	enum tri any = TRI_NO;
 
 	for (size_t i = 0; i < atom->n && any != TRI_YES; i++)
-		any = or (any, pattern_match(&atom->patterns[i], 0, q->r, v->text, &q->need));
+		any = or (any, pattern_match(&atom->patterns[i], atom->row->flags, q->r, v, &q->need));
 	return any;
 }
 
 static enum tri
-address_matches(const struct atom *atom, const struct value *v)
+address_matches(const struct atom *atom, struct span v)
 {
 	struct network address;
 
-	if (!address_parse(v->text, &address))
+	if (!address_parse(v, &address))
 		return TRI_UNKNOWN;
 	for (size_t i = 0; i < atom->n; i++)
 		if (network_contains(&atom->networks[i], &address))
@@ -54,40 +56,145 @@ address_matches(const struct atom *atom, const struct value *v)
 	return TRI_NO;
 }
 
-/* A key that is absent, [] or "" is null. */
+static bool
+ordered(enum compare compare, int order)
+{
+	switch (compare) {
+	case COMPARE_EQUAL:
+		return order == 0;
+	case COMPARE_LESS:
+		return order < 0;
+	case COMPARE_LESS_EQUAL:
+		return order <= 0;
+	case COMPARE_GREATER:
+		return order > 0;
+	case COMPARE_GREATER_EQUAL:
+		return order >= 0;
+	}
+	return false;
+}
+
 static enum tri
+number_matches(const struct atom *atom, bool read, const struct number *v)
+{
+	if (!read)
+		return TRI_UNKNOWN;
+	for (size_t i = 0; i < atom->n; i++)
+		if (ordered(atom->row->compare, number_compare(v, &atom->numbers[i])))
+			return TRI_YES;
+	return TRI_NO;
+}
+
+static enum tri
+version_matches(const struct atom *atom, struct span text)
+{
+	struct version v;
+
+	if (!version_parse(text, &v))
+		return TRI_UNKNOWN;
+	for (size_t i = 0; i < atom->n; i++)
+		if (ordered(atom->row->compare, version_compare(&v, &atom->versions[i])))
+			return TRI_YES;
+	return TRI_NO;
+}
+
+static enum tri
+text_matches(struct evaluation *q, const struct atom *atom, struct span v)
+{
+	struct number number = { 0 };
+	bool read;
+
+	switch (atom->row->kind) {
+	case OPERATOR_NONE:
+		break;
+	case OPERATOR_BOOL:
+		number.whole = span_eq_nocase(v, SPAN("true"));
+		read = number.whole == 1 || span_eq_nocase(v, SPAN("false"));
+		return number_matches(atom, read, &number);
+	case OPERATOR_NUMBER:
+		read = number_parse(v, &number);
+		return number_matches(atom, read, &number);
+	case OPERATOR_DATE:
+		read = date_parse(v, &number);
+		return number_matches(atom, read, &number);
+	case OPERATOR_VERSION:
+		return version_matches(atom, v);
+	case OPERATOR_STRING:
+		return string_matches(q, atom, v);
+	case OPERATOR_IP:
+		return address_matches(atom, v);
+	}
+	return TRI_UNKNOWN;
+}
+
+static enum tri
+value_matches(struct evaluation *q, const struct atom *atom, const struct value *v, size_t i)
+{
+	char buf[40];
+	struct span text;
+	enum tri t;
+
+	if (value_at(v, i, &text, buf) != FACT_PRESENT)
+		return TRI_UNKNOWN;
+	t = text_matches(q, atom, text);
+	return atom->negated ? not(t) : t;
+}
+
+/* ---- a key under an operator ---- */
+
+/* A key that is absent, [] or "" is null. */
+static bool
 is_null(const struct value *v)
 {
-	return v->state == FACT_ABSENT || v->n == 0 || (!v->many && v->text.n == 0) ? TRI_YES : TRI_NO;
+	return v->state == FACT_ABSENT || v->n == 0 || (!v->many && v->text.n == 0);
+}
+
+/* What an operator says when there is nothing to compare: IfExists is content, a negated one finds no value that is. */
+static enum tri
+of_nothing(const struct atom *atom)
+{
+	if (atom->if_exists || atom->qualifier == QUALIFIER_ALL)
+		return TRI_YES;
+	return atom->negated && atom->qualifier == QUALIFIER_NONE ? TRI_YES : TRI_NO;
+}
+
+static enum tri
+values_match(struct evaluation *q, const struct atom *atom, const struct value *v)
+{
+	bool all = atom->qualifier == QUALIFIER_ALL;
+	enum tri t = all ? TRI_YES : TRI_NO;
+
+	if (atom->qualifier == QUALIFIER_NONE) {
+		if (v->state == FACT_ABSENT)
+			return of_nothing(atom);
+		/* one value was asked for: no guess which */
+		return v->many ? TRI_UNKNOWN : value_matches(q, atom, v, 0);
+	}
+	if (is_null(v))
+		return of_nothing(atom);
+	for (size_t i = 0; i < v->n && t != (all ? TRI_NO : TRI_YES); i++) {
+		enum tri one = value_matches(q, atom, v, i);
+
+		t = all ? and(t, one) : or (t, one);
+	}
+	return t;
 }
 
 static enum tri
 atom_matches(struct evaluation *q, const struct atom *atom)
 {
-	enum tri t = TRI_NO;
 	struct value v;
 
 	key_value(q->r, atom->key, &v);
 	if (v.state == FACT_LATER) {
-		q->need |= (uint64_t)1 << atom->key.key;
+		key_set_add(&q->need, atom->key.key);
 		return TRI_LATER;
 	}
 	if (v.state == FACT_UNKNOWN)
 		return TRI_UNKNOWN;
-	switch (atom->kind) {
-	case OPERATOR_NULL:
-		t = is_null(&v);
-		break;
-	case OPERATOR_STRING:
-	case OPERATOR_IP:
-		if (v.state == FACT_ABSENT)
-			break;
-		if (v.many) /* one value was asked for: no guess which */
-			return TRI_UNKNOWN;
-		t = atom->kind == OPERATOR_IP ? address_matches(atom, &v) : string_matches(q, atom, &v);
-		break;
-	}
-	return atom->negated ? not(t) : t;
+	if (atom->row->kind == OPERATOR_NONE)
+		return is_null(&v) != atom->negated ? TRI_YES : TRI_NO;
+	return values_match(q, atom, &v);
 }
 
 static enum tri
@@ -116,7 +223,7 @@ resource_matches(struct evaluation *q, const struct statement *s)
 static enum tri
 statement_matches(struct evaluation *q, const struct statement *s)
 {
-	uint64_t need = q->need;
+	struct key_set need = q->need;
 	enum tri t = resource_matches(q, s);
 
 	if (t != TRI_NO)
@@ -180,7 +287,7 @@ static void
 decide(const struct policy *p, struct evaluation *q, struct decision *out)
 {
 	struct found deny, allow;
-	uint64_t need;
+	struct key_set need;
 
 	search(p, q, true, &deny);
 	if (deny.yes != NULL || deny.unknown != NULL) {

@@ -4,15 +4,23 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "policy/key.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "policy/compiled.h"
+/* Actions of which a request always has the key. */
+#define BIT(name)	((uint32_t)1 << ACTION_##name)
+#define ON_NONE		0u
+#define ON_ALL		UINT32_MAX
+#define ON_REPO		(ON_ALL & ~(BIT(Ping) | BIT(ListRepositories) | BIT(IssueToken)))
+#define ON_MANIFEST	(BIT(PullManifest) | BIT(PushManifest) | BIT(OverwriteTag) | BIT(AppendReferrer) | BIT(DeleteManifest))
+#define ON_BLOB		(BIT(PullBlob) | BIT(MountBlob))
 
 static const struct key_row rows[KEY_MAX] = {
-	[KEY_NONE] = { "jwt:<claim>", TYPE_STRING, CARDINALITY_ONE, PRESENCE_OPTIONAL, 1, "a claim of the verified token" },
-#define KEY(id, name, type, cardinality, presence, phase, meaning) \
-	[KEY_##id] = { name, TYPE_##type, CARDINALITY_##cardinality, PRESENCE_##presence, phase, meaning },
+	[KEY_NONE] = { "", TYPE_STRING, CARDINALITY_ONE, ON_NONE, 1, PARAM_NONE, "no key" },
+#define KEY(id, name, type, cardinality, always, phase, param, meaning) \
+	[KEY_##id] = { name, TYPE_##type, CARDINALITY_##cardinality, ON_##always, phase, PARAM_##param, meaning },
 #include "policy/key.def"
 #undef KEY
 };
@@ -26,56 +34,90 @@ key_row(enum policy_key key)
 enum policy_key
 key_find(struct span name)
 {
-	for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++)
-		if (span_eq_nocase(span_of(rows[k].name), name))
+	for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++) {
+		struct span row = span_of(rows[k].name), head = name;
+
+		if (rows[k].param != PARAM_NONE && head.n > row.n)
+			head.n = row.n;
+		if (span_eq_nocase(row, head))
 			return (enum policy_key)k;
+	}
 	return KEY_NONE;
 }
 
-static bool
-claim_ok(struct span claim)
+/* ---- names ---- */
+
+static const char *
+claim_problem(struct span claim)
 {
+	static const char why[] = "the path of a claim is names joined by dots, at most 9 of them";
 	unsigned dots = 0;
 
-	if (claim.p == NULL || claim.n == 0 || claim.p[0] == '.' || claim.p[claim.n - 1] == '.')
-		return false;
+	_Static_assert(CLAIM_DOTS_MAX == 8, "the text above");
+	if (claim.n == 0 || claim.p[0] == '.' || claim.p[claim.n - 1] == '.')
+		return why;
 	for (size_t i = 0; i < claim.n; i++) {
 		if ((unsigned char)claim.p[i] <= ' ' || claim.p[i] == 0x7f)
-			return false;
+			return why;
 		dots += claim.p[i] == '.';
 	}
-	return dots <= CLAIM_DOTS_MAX;
+	return dots <= CLAIM_DOTS_MAX ? NULL : why;
+}
+
+static const char *
+zone_problem(struct span zone)
+{
+	return span_eq(zone, SPAN("UTC")) ? NULL : "the time zone is UTC";
+}
+
+static const char *
+window_problem(struct span window)
+{
+	if (span_eq(window, SPAN("1m")) || span_eq(window, SPAN("1h")) || span_eq(window, SPAN("1d")))
+		return NULL;
+	return "the window is 1m, 1h or 1d";
+}
+
+/* NULL when the param may stand behind the name. */
+static const char *
+param_problem(enum key_param kind, struct span param)
+{
+	switch (kind) {
+	case PARAM_NONE:
+		return NULL;
+	case PARAM_CLAIM:
+		return claim_problem(param);
+	case PARAM_NAME:
+		return param.n > 0 ? NULL : "a name is missing behind it";
+	case PARAM_ZONE:
+		return zone_problem(param);
+	case PARAM_WINDOW:
+		return window_problem(param);
+	}
+	return "";
 }
 
 bool
 key_parse(struct span name, struct key_ref *out, char *err, size_t err_size)
 {
-	*out = (struct key_ref){ .key = KEY_NONE };
-	if (name.n > 4 && span_eq_nocase((struct span){ name.p, 4 }, SPAN("jwt:"))) {
-		out->claim = span_skip(name, 4);
-		if (claim_ok(out->claim))
-			return true;
-		snprintf(err, err_size, "\"%.*s\": the path of a claim is names joined by dots, at most %u of them",
-		    SPAN_FMT(name), CLAIM_DOTS_MAX + 1);
+	enum policy_key key = key_find(name);
+	const char *why;
+
+	*out = (struct key_ref){ .key = key };
+	/* "jwt:" alone names nothing */
+	if (key == KEY_NONE) {
+		snprintf(err, err_size, "no condition key \"%.*s\"", SPAN_FMT(name));
 		return false;
 	}
-	out->key = key_find(name);
-	if (out->key != KEY_NONE)
+	out->param = span_skip(name, span_of(rows[key].name).n);
+	why = param_problem(rows[key].param, out->param);
+	if (why == NULL)
 		return true;
-	snprintf(err, err_size, "no condition key \"%.*s\"", SPAN_FMT(name));
+	snprintf(err, err_size, "no condition key \"%.*s\": %s", SPAN_FMT(name), why);
 	return false;
 }
 
-static void
-value_of_fact(const struct fact *f, enum key_cardinality cardinality, struct value *out)
-{
-	out->state = f->state;
-	if (f->state != FACT_PRESENT)
-		return;
-	out->many = cardinality == CARDINALITY_MANY;
-	out->n = out->many ? f->n_values : 1;
-	out->text = f->value;
-}
+/* ---- values ---- */
 
 static void
 value_of_text(struct span text, struct value *out)
@@ -83,6 +125,40 @@ value_of_text(struct span text, struct value *out)
 	out->state = FACT_PRESENT;
 	out->n = 1;
 	out->text = text;
+}
+
+static void
+value_of_number(int64_t n, struct value *out)
+{
+	int length = snprintf(out->buf, sizeof out->buf, "%" PRId64, n);
+
+	value_of_text((struct span){ out->buf, length > 0 ? (size_t)length : 0 }, out);
+}
+
+/* One of a list name, value, name, value ... */
+static void
+value_of_map(const struct fact *f, struct span name, struct value *out)
+{
+	out->state = FACT_ABSENT;
+	for (size_t i = 0; i + 1 < f->n_values; i += 2)
+		if (span_eq(f->values[i], name))
+			value_of_text(f->values[i + 1], out);
+}
+
+static void
+value_of_fact(const struct fact *f, const struct key_row *row, struct span param, struct value *out)
+{
+	out->state = f->state;
+	if (f->state != FACT_PRESENT)
+		return;
+	if (row->param != PARAM_NONE) {
+		value_of_map(f, param, out);
+		return;
+	}
+	out->many = row->cardinality == CARDINALITY_MANY;
+	out->n = out->many ? f->n_values : 1;
+	out->list = f->values;
+	out->text = f->value;
 }
 
 static struct span
@@ -102,68 +178,126 @@ principal_type(enum principal_type type)
 }
 
 /* Numbers and booleans in their text form; an object has none. */
-static void
-value_of_claim(const json_t *v, struct value *out)
+static enum fact_state
+text_of(const json_t *v, struct span *out, char buf[static 40])
 {
 	int n;
 
-	out->state = FACT_PRESENT;
-	out->n = 1;
 	switch (json_typeof(v)) {
 	case JSON_STRING:
-		out->text = (struct span){ json_string_value(v), json_string_length(v) };
-		return;
-	case JSON_ARRAY:
-		out->many = true;
-		out->n = json_array_size(v);
-		return;
+		*out = (struct span){ json_string_value(v), json_string_length(v) };
+		return FACT_PRESENT;
 	case JSON_TRUE:
-		out->text = SPAN("true");
-		return;
+		*out = SPAN("true");
+		return FACT_PRESENT;
 	case JSON_FALSE:
-		out->text = SPAN("false");
-		return;
+		*out = SPAN("false");
+		return FACT_PRESENT;
 	case JSON_INTEGER:
-		n = snprintf(out->buf, sizeof out->buf, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-		out->text = (struct span){ out->buf, n > 0 ? (size_t)n : 0 };
-		return;
+		n = snprintf(buf, 40, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		*out = (struct span){ buf, n > 0 ? (size_t)n : 0 };
+		return FACT_PRESENT;
 	case JSON_NULL:
-		out->state = FACT_ABSENT;
-		return;
+		return FACT_ABSENT;
+	case JSON_ARRAY:
 	case JSON_OBJECT:
 	case JSON_REAL: /* no text form that two readers agree on */
 		break;
 	}
-	out->state = FACT_UNKNOWN;
+	return FACT_UNKNOWN;
+}
+
+static void
+value_of_claim(const json_t *claims, struct span path, struct value *out)
+{
+	unsigned found = 0;
+	const json_t *v = claim_find(claims, path, &found);
+
+	if (found > 1) {
+		out->state = FACT_UNKNOWN;
+	} else if (json_is_array(v)) {
+		out->state = FACT_PRESENT;
+		out->many = true;
+		out->n = json_array_size(v);
+		out->array = v;
+	} else if (v != NULL) {
+		out->n = 1;
+		out->state = text_of(v, &out->text, out->buf);
+	}
+}
+
+/* ---- time ---- */
+
+static void
+value_of_time(const struct policy_request *r, struct key_ref ref, struct value *out)
+{
+	static const char days[7][4] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" };
+
+	if (r->now <= 0 || r->now > CIVIL_MAX) {
+		out->state = FACT_UNKNOWN;
+		return;
+	}
+	if (ref.key == KEY_TIME_NOW) {
+		value_of_number(r->now, out);
+		return;
+	}
+	civil_of(r->now, &out->local);
+	if (ref.key == KEY_TIME_MINUTE_OF_DAY)
+		value_of_number(out->local.hour * 60 + out->local.minute, out);
+	else
+		value_of_text(span_of(days[out->local.weekday]), out);
+}
+
+static void
+value_of_age(const struct policy_request *r, struct value *out)
+{
+	if (r->who->issued_at == 0)
+		return;
+	if (r->now <= 0)
+		out->state = FACT_UNKNOWN;
+	else
+		value_of_number(r->now > r->who->issued_at ? r->now - r->who->issued_at : 0, out);
 }
 
 void
 key_value(const struct policy_request *r, struct key_ref ref, struct value *out)
 {
 	const struct identity *who = r->who;
-	unsigned found = 0;
-	const json_t *v;
+	const struct key_row *row = key_row(ref.key);
 
 	out->state = FACT_ABSENT;
 	out->many = false;
 	out->n = 0;
 	out->text = SPAN_NONE;
-	if (ref.key == KEY_NONE) {
-		v = claim_find(who->claims, ref.claim, &found);
-		if (found > 1)
-			out->state = FACT_UNKNOWN;
-		else if (v != NULL)
-			value_of_claim(v, out);
+	out->list = NULL;
+	out->array = NULL;
+	if (ref.key == KEY_JWT) {
+		value_of_claim(who->claims, ref.param, out);
 	} else if (ref.key == KEY_PRINCIPAL_IDS) {
 		out->state = FACT_PRESENT;
 		out->many = true;
 		out->n = who->n_ids;
+		out->list = who->ids;
 	} else if (ref.key == KEY_PRINCIPAL_TYPE) {
 		value_of_text(principal_type(who->type), out);
 	} else if (ref.key == KEY_PRINCIPAL_ISSUER) {
 		if (who->issuer.n > 0)
 			value_of_text(who->issuer, out);
+	} else if (ref.key == KEY_PRINCIPAL_AUTH_AGE) {
+		value_of_age(r, out);
+	} else if (ref.key == KEY_TIME_NOW || row->param == PARAM_ZONE) {
+		value_of_time(r, ref, out);
 	} else {
-		value_of_fact(&r->facts[ref.key], rows[ref.key].cardinality, out);
+		value_of_fact(&r->facts[ref.key], row, ref.param, out);
 	}
+}
+
+enum fact_state
+value_at(const struct value *v, size_t i, struct span *out, char buf[static 40])
+{
+	enum fact_state state = v->array != NULL ? text_of(json_array_get(v->array, i), out, buf) : FACT_PRESENT;
+
+	if (v->array == NULL)
+		*out = v->many ? v->list[i] : v->text;
+	return state == FACT_PRESENT ? state : FACT_UNKNOWN;
 }

@@ -18,9 +18,8 @@
 
 /* ---- problems ---- */
 
-PRINTF(3, 4)
-static void
-problem(struct policy_reader *r, const struct place *at, const char *fmt, ...)
+void
+parse_problem(struct policy_reader *r, const struct place *at, const char *fmt, ...)
 {
 	char reason[PATTERN_MAX + 512];
 	va_list ap;
@@ -32,24 +31,22 @@ problem(struct policy_reader *r, const struct place *at, const char *fmt, ...)
 	r->problem(r->ctx, r->source->name, place_line(r->source->text, at), reason);
 }
 
-static void
-out_of_memory(struct policy_reader *r, const struct place *at)
+void
+parse_out_of_memory(struct policy_reader *r, const struct place *at)
 {
-	problem(r, at, "out of memory");
+	parse_problem(r, at, "out of memory");
 }
 
 /* ---- strings: one, or an array of at least one ---- */
 
-typedef bool add_string(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i);
-
-static size_t
-count_of(const json_t *v)
+size_t
+parse_count(const json_t *v)
 {
 	return json_is_array(v) ? json_array_size(v) : 1;
 }
 
-static bool
-each_string(struct policy_reader *r, const struct place *at, const char *what, const json_t *v, add_string *add,
+bool
+parse_strings(struct policy_reader *r, const struct place *at, const char *what, const json_t *v, add_string *add,
     void *to)
 {
 	bool ok = true;
@@ -57,11 +54,11 @@ each_string(struct policy_reader *r, const struct place *at, const char *what, c
 	if (json_is_string(v))
 		return add(r, at, (struct span){ json_string_value(v), json_string_length(v) }, to, 0);
 	if (!json_is_array(v)) {
-		problem(r, at, "%s is not a string or an array of strings", what);
+		parse_problem(r, at, "%s is not a string or an array of strings", what);
 		return false;
 	}
 	if (json_array_size(v) == 0) {
-		problem(r, at, "%s is empty: write what it stands for, or leave the statement out", what);
+		parse_problem(r, at, "%s is empty: write what it stands for, or leave the statement out", what);
 		return false;
 	}
 	for (size_t i = 0; i < json_array_size(v); i++) {
@@ -69,7 +66,7 @@ each_string(struct policy_reader *r, const struct place *at, const char *what, c
 		struct place here = { at, NULL, i };
 
 		if (!json_is_string(s)) {
-			problem(r, &here, "%s is not an array of strings", what);
+			parse_problem(r, &here, "%s is not an array of strings", what);
 			ok = false;
 		} else if (!add(r, &here, (struct span){ json_string_value(s), json_string_length(s) }, to, i)) {
 			ok = false;
@@ -78,14 +75,14 @@ each_string(struct policy_reader *r, const struct place *at, const char *what, c
 	return ok;
 }
 
-static bool
-compile(struct policy_reader *r, const struct place *at, struct span s, unsigned flags, struct pattern *out)
+bool
+parse_pattern(struct policy_reader *r, const struct place *at, struct span s, unsigned flags, struct pattern *out)
 {
 	char err[PATTERN_MAX + 128];
 
 	if (pattern_compile(r->policy->arena, s, flags, out, err, sizeof err))
 		return true;
-	problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), err);
+	parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), err);
 	return false;
 }
 
@@ -148,10 +145,10 @@ add_principal(struct policy_reader *r, const struct place *at, struct span s, vo
 	const char *why = principal_problem(r, s);
 
 	if (why != NULL) {
-		problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
+		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
 		return false;
 	}
-	return compile(r, at, s, PATTERN_WILDCARDS, (struct pattern *)to + i);
+	return parse_pattern(r, at, s, PATTERN_WILDCARDS, (struct pattern *)to + i);
 }
 
 /* ---- Resource ---- */
@@ -198,10 +195,10 @@ add_resource(struct policy_reader *r, const struct place *at, struct span s, voi
 	const char *why = resource_problem(r, s);
 
 	if (why != NULL) {
-		problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
+		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
 		return false;
 	}
-	return compile(r, at, s, PATTERN_WILDCARDS | PATTERN_VARIABLES, (struct pattern *)to + i);
+	return parse_pattern(r, at, s, PATTERN_WILDCARDS | PATTERN_VARIABLES, (struct pattern *)to + i);
 }
 
 /* ---- Action ---- */
@@ -214,238 +211,8 @@ add_action(struct policy_reader *r, const struct place *at, struct span s, void 
 	(void)i;
 	*actions |= mask;
 	if (mask == 0)
-		problem(r, at, "no action \"%.*s\"", SPAN_FMT(s));
+		parse_problem(r, at, "no action \"%.*s\"", SPAN_FMT(s));
 	return mask != 0;
-}
-
-/* ---- Condition ---- */
-
-static const struct condition_operator {
-	const char *name;
-	bool served;
-	enum operator_kind kind;
-	bool negated;
-	unsigned flags;
-	enum key_type type; /* of its keys; NULL takes any */
-} operators[] = {
-	{ "StringEquals", true, OPERATOR_STRING, false, PATTERN_VARIABLES, TYPE_STRING },
-	{ "StringNotEquals", true, OPERATOR_STRING, true, PATTERN_VARIABLES, TYPE_STRING },
-	{ "StringLike", true, OPERATOR_STRING, false, PATTERN_VARIABLES | PATTERN_WILDCARDS, TYPE_STRING },
-	{ "StringNotLike", true, OPERATOR_STRING, true, PATTERN_VARIABLES | PATTERN_WILDCARDS, TYPE_STRING },
-	{ "IpAddress", true, OPERATOR_IP, false, 0, TYPE_IP },
-	{ "NotIpAddress", true, OPERATOR_IP, true, 0, TYPE_IP },
-	{ "Null", true, OPERATOR_NULL, false, 0, TYPE_STRING },
-	{ .name = "StringEqualsIgnoreCase" },
-	{ .name = "StringNotEqualsIgnoreCase" },
-	{ .name = "StringMatches" },
-	{ .name = "StringNotMatches" },
-	{ .name = "NumericEquals" },
-	{ .name = "NumericNotEquals" },
-	{ .name = "NumericLessThan" },
-	{ .name = "NumericLessThanEquals" },
-	{ .name = "NumericGreaterThan" },
-	{ .name = "NumericGreaterThanEquals" },
-	{ .name = "DateEquals" },
-	{ .name = "DateNotEquals" },
-	{ .name = "DateLessThan" },
-	{ .name = "DateLessThanEquals" },
-	{ .name = "DateGreaterThan" },
-	{ .name = "DateGreaterThanEquals" },
-	{ .name = "Bool" },
-	{ .name = "TimeWindow" },
-	{ .name = "VersionEquals" },
-	{ .name = "VersionLessThan" },
-	{ .name = "VersionLessThanEquals" },
-	{ .name = "VersionGreaterThan" },
-	{ .name = "VersionGreaterThanEquals" },
-};
-
-static const struct condition_operator *
-operator_find(struct span name)
-{
-	for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
-		if (span_eq(span_of(operators[i].name), name))
-			return &operators[i];
-	return NULL;
-}
-
-/* NULL after reporting why the operator cannot be used. */
-static const struct condition_operator *
-operator_parse(struct policy_reader *r, const struct place *at, const char *text)
-{
-	struct span name = span_of(text);
-	const struct condition_operator *op;
-	bool plain = true;
-
-	for (int k = 0; k < 2; k++) {
-		struct span prefix = k == 0 ? SPAN("ForAnyValue:") : SPAN("ForAllValues:");
-
-		if (span_starts(name, prefix)) {
-			name = span_skip(name, prefix.n);
-			plain = false;
-		}
-	}
-	if (span_ends(name, SPAN("IfExists"))) {
-		name.n -= strlen("IfExists");
-		plain = false;
-	}
-	op = operator_find(name);
-	if (op == NULL) {
-		problem(r, at, "no condition operator \"%s\"", text);
-		return NULL;
-	}
-	if (!plain && op->kind == OPERATOR_NULL && op->served) {
-		problem(r, at, "\"%s\": Null takes no qualifier and no IfExists", text);
-		return NULL;
-	}
-	if (!plain || !op->served) {
-		problem(r, at, "the condition operator \"%s\" is not served yet", text);
-		return NULL;
-	}
-	return op;
-}
-
-static bool
-add_value(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
-{
-	struct atom *atom = to;
-	struct pattern *p = (struct pattern *)(uintptr_t)atom->patterns;
-
-	return compile(r, at, s, atom->flags, &p[i]);
-}
-
-static bool
-add_network(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
-{
-	struct atom *atom = to;
-	struct network *networks = (struct network *)(uintptr_t)atom->networks;
-	char err[PATTERN_MAX + 128];
-
-	if (network_parse(s, &networks[i], err, sizeof err))
-		return true;
-	problem(r, at, "%s", err);
-	return false;
-}
-
-static bool
-null_value(struct policy_reader *r, const struct place *at, const json_t *v, struct atom *atom)
-{
-	const char *s = json_is_string(v) ? json_string_value(v) : "";
-
-	if (json_is_boolean(v) || strcmp(s, "true") == 0 || strcmp(s, "false") == 0) {
-		atom->negated = json_is_false(v) || strcmp(s, "false") == 0;
-		return true;
-	}
-	problem(r, at, "Null takes \"true\" (the key is absent) or \"false\" (it is there)");
-	return false;
-}
-
-static bool
-values_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct atom *atom)
-{
-	struct arena *a = r->policy->arena;
-
-	if (atom->kind == OPERATOR_NULL)
-		return null_value(r, at, v, atom);
-	atom->n = count_of(v);
-	if (atom->kind == OPERATOR_IP)
-		atom->networks = arena_zalloc(a, atom->n, sizeof *atom->networks);
-	else
-		atom->patterns = arena_zalloc(a, atom->n, sizeof *atom->patterns);
-	if (atom->networks == NULL && atom->patterns == NULL) {
-		out_of_memory(r, at);
-		return false;
-	}
-	return each_string(r, at, "the value of a condition", v, atom->kind == OPERATOR_IP ? add_network : add_value, atom);
-}
-
-/* One key under one operator. */
-static void
-atom_parse(struct policy_reader *r, const struct place *at, const struct condition_operator *op, const json_t *v,
-    struct atom *atom)
-{
-	struct span name = arena_dup(r->policy->arena, span_of(at->key));
-	const struct key_row *row;
-	char err[PATTERN_MAX + 128];
-
-	*atom = (struct atom){ .kind = op->kind, .negated = op->negated, .flags = op->flags };
-	if (name.p == NULL) {
-		out_of_memory(r, at);
-		return;
-	}
-	if (!key_parse(name, &atom->key, err, sizeof err)) {
-		problem(r, at, "%s", err);
-		return;
-	}
-	row = key_row(atom->key.key);
-	if (op->kind != OPERATOR_NULL && row->cardinality == CARDINALITY_MANY) {
-		problem(r, at, "\"%s\" has several values and %s compares one%s", at->key, op->name,
-		    atom->key.key == KEY_PRINCIPAL_IDS ? ": use Principal" : "");
-		return;
-	}
-	if (op->kind != OPERATOR_NULL && row->type != op->type) {
-		problem(r, at, "\"%s\" is not of the type %s compares", at->key, op->name);
-		return;
-	}
-	values_parse(r, at, v, atom);
-}
-
-static bool
-same_key(const struct atom *a, const struct atom *b)
-{
-	return a->key.key == b->key.key && span_eq(a->key.claim, b->key.claim);
-}
-
-static void
-operator_body(struct policy_reader *r, const struct place *at, const json_t *keys, struct atom *atoms, size_t *n)
-{
-	const struct condition_operator *op = operator_parse(r, at, at->key);
-	size_t first = *n;
-	const char *key;
-	json_t *v;
-
-	if (!json_is_object(keys) || json_object_size(keys) == 0) {
-		problem(r, at, "\"%s\" is not an object of condition keys", at->key);
-		return;
-	}
-	if (op == NULL)
-		return;
-	json_object_foreach ((json_t *)(uintptr_t)keys, key, v) {
-		struct place here = { at, key, 0 };
-
-		atom_parse(r, &here, op, v, &atoms[*n]);
-		for (size_t i = first; i < *n; i++)
-			if (same_key(&atoms[i], &atoms[*n]))
-				problem(r, &here, "\"%s\" stands twice under %s", key, op->name);
-		++*n;
-	}
-}
-
-static void
-condition_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
-{
-	struct atom *atoms;
-	const char *name;
-	size_t total = 0;
-	json_t *keys;
-
-	if (!json_is_object(v)) {
-		problem(r, at, "Condition is not an object of operators");
-		return;
-	}
-	json_object_foreach ((json_t *)(uintptr_t)v, name, keys)
-		total += json_is_object(keys) ? json_object_size(keys) : 0;
-	atoms = arena_zalloc(r->policy->arena, total, sizeof *atoms);
-	if (atoms == NULL) {
-		out_of_memory(r, at);
-		return;
-	}
-	json_object_foreach ((json_t *)(uintptr_t)v, name, keys) {
-		struct place here = { at, name, 0 };
-
-		operator_body(r, &here, keys, atoms, &s->n_atoms);
-	}
-	s->atoms = atoms;
 }
 
 /* ---- the elements of a statement ---- */
@@ -456,15 +223,15 @@ static void
 patterns_parse(struct policy_reader *r, const struct place *at, const json_t *v, add_string *add,
     const struct pattern **out, size_t *n)
 {
-	struct pattern *p = arena_zalloc(r->policy->arena, count_of(v), sizeof *p);
+	struct pattern *p = arena_zalloc(r->policy->arena, parse_count(v), sizeof *p);
 
 	if (p == NULL) {
-		out_of_memory(r, at);
+		parse_out_of_memory(r, at);
 		return;
 	}
-	if (each_string(r, at, at->key, v, add, p)) {
+	if (parse_strings(r, at, at->key, v, add, p)) {
 		*out = p;
-		*n = count_of(v);
+		*n = parse_count(v);
 	}
 }
 
@@ -483,7 +250,7 @@ resource_parse(struct policy_reader *r, const struct place *at, const json_t *v,
 static void
 action_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
 {
-	each_string(r, at, at->key, v, add_action, &s->actions);
+	parse_strings(r, at, at->key, v, add_action, &s->actions);
 }
 
 static void
@@ -493,7 +260,7 @@ effect_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 
 	s->deny = strcmp(effect, "Deny") == 0;
 	if (!s->deny && strcmp(effect, "Allow") != 0)
-		problem(r, at, "Effect is \"Allow\" or \"Deny\"");
+		parse_problem(r, at, "Effect is \"Allow\" or \"Deny\"");
 }
 
 static void
@@ -502,18 +269,18 @@ message_parse(struct policy_reader *r, const struct place *at, const json_t *v, 
 	struct span m = { json_string_value(v), json_string_length(v) };
 
 	if (m.p == NULL || m.n == 0 || m.n > MESSAGE_MAX) {
-		problem(r, at, "Message is a text of at most %u bytes", MESSAGE_MAX);
+		parse_problem(r, at, "Message is a text of at most %u bytes", MESSAGE_MAX);
 		return;
 	}
 	for (size_t i = 0; i < m.n; i++) {
 		if ((unsigned char)m.p[i] < ' ' || m.p[i] == 0x7f) {
-			problem(r, at, "Message has a control character");
+			parse_problem(r, at, "Message has a control character");
 			return;
 		}
 	}
 	s->message = arena_dup(r->policy->arena, m);
 	if (s->message.p == NULL)
-		out_of_memory(r, at);
+		parse_out_of_memory(r, at);
 }
 
 static bool
@@ -537,18 +304,18 @@ sid_parse(struct policy_reader *r, const struct place *at, const json_t *v, stru
 	json_t *here;
 
 	if (sid.p == NULL || !sid_ok(sid)) {
-		problem(r, at, "Sid is 1 to %u of A-Z a-z 0-9 . _ -", SID_MAX);
+		parse_problem(r, at, "Sid is 1 to %u of A-Z a-z 0-9 . _ -", SID_MAX);
 		return;
 	}
 	first = json_object_getn(r->sids, sid.p, sid.n);
 	if (first != NULL) {
-		problem(r, at, "Sid \"%.*s\" is taken: %s", SPAN_FMT(sid), json_string_value(first));
+		parse_problem(r, at, "Sid \"%.*s\" is taken: %s", SPAN_FMT(sid), json_string_value(first));
 		return;
 	}
 	here = json_sprintf("%s:%d", r->source->name, place_line(r->source->text, at));
 	s->sid = arena_dup(r->policy->arena, sid);
 	if (here == NULL || json_object_setn_new(r->sids, sid.p, sid.n, here) != 0 || s->sid.p == NULL)
-		out_of_memory(r, at);
+		parse_out_of_memory(r, at);
 }
 
 static const struct element {
@@ -598,11 +365,11 @@ statement_parse(struct policy_reader *r, const struct place *at, const json_t *o
 	json_t *v;
 
 	if (s == NULL) {
-		out_of_memory(r, at);
+		parse_out_of_memory(r, at);
 		return;
 	}
 	if (!json_is_object(o)) {
-		problem(r, at, "a statement is an object");
+		parse_problem(r, at, "a statement is an object");
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
@@ -612,15 +379,15 @@ statement_parse(struct policy_reader *r, const struct place *at, const json_t *o
 		while (i < N_ELEMENTS && strcmp(elements[i].name, key) != 0)
 			i++;
 		if (i == N_ELEMENTS && strcmp(key, "//") != 0)
-			problem(r, &here, "a statement has no element \"%s\"", key);
+			parse_problem(r, &here, "a statement has no element \"%s\"", key);
 		else if (i < N_ELEMENTS && elements[i].parse == NULL)
-			problem(r, &here, "%s %s", key, elements[i].refusal);
+			parse_problem(r, &here, "%s %s", key, elements[i].refusal);
 		else if (i < N_ELEMENTS)
 			elements[i].parse(r, &here, v, s);
 	}
 	for (size_t i = 0; i < N_ELEMENTS; i++)
 		if (elements[i].required && json_object_get(o, elements[i].name) == NULL)
-			problem(r, at, "the statement has no %s", elements[i].name);
+			parse_problem(r, at, "the statement has no %s", elements[i].name);
 }
 
 /* ---- the document ---- */
@@ -633,7 +400,7 @@ statements_parse(struct policy_reader *r, const struct place *at, const json_t *
 		return;
 	}
 	if (!json_is_array(v)) {
-		problem(r, at, "Statement is not an array of statements");
+		parse_problem(r, at, "Statement is not an array of statements");
 		return;
 	}
 	for (size_t i = 0; i < json_array_size(v); i++) {
@@ -657,23 +424,23 @@ member_parse(struct policy_reader *r, const struct place *at, const json_t *v)
 	}
 	if (strcmp(at->key, "Version") == 0) {
 		if (!json_is_string(v) || strcmp(json_string_value(v), VERSION) != 0)
-			problem(r, at, "Version is \"" VERSION "\"");
+			parse_problem(r, at, "Version is \"" VERSION "\"");
 		return;
 	}
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		if (strcmp(at->key, texts[i]) == 0) {
 			if (!json_is_string(v))
-				problem(r, at, "%s is not a string", at->key);
+				parse_problem(r, at, "%s is not a string", at->key);
 			return;
 		}
 	}
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
 		if (strcmp(at->key, later[i]) == 0) {
-			problem(r, at, "%s is not served yet", at->key);
+			parse_problem(r, at, "%s is not served yet", at->key);
 			return;
 		}
 	}
-	problem(r, at, "a policy document has no element \"%s\"", at->key);
+	parse_problem(r, at, "a policy document has no element \"%s\"", at->key);
 }
 
 static void
@@ -684,7 +451,7 @@ document_parse(struct policy_reader *r, const json_t *o)
 	json_t *v;
 
 	if (!json_is_object(o)) {
-		problem(r, &top, "a policy document is an object");
+		parse_problem(r, &top, "a policy document is an object");
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
@@ -693,9 +460,9 @@ document_parse(struct policy_reader *r, const json_t *o)
 		member_parse(r, &here, v);
 	}
 	if (json_object_get(o, "Version") == NULL)
-		problem(r, &top, "the document has no Version (\"" VERSION "\")");
+		parse_problem(r, &top, "the document has no Version (\"" VERSION "\")");
 	if (json_object_get(o, "Statement") == NULL)
-		problem(r, &top, "the document has no Statement");
+		parse_problem(r, &top, "the document has no Statement");
 }
 
 void

@@ -78,6 +78,8 @@ add_variable(struct compiler *c, struct arena *a, struct span s, unsigned flags)
 		return 0;
 	if (key_row(part.key.key)->cardinality == CARDINALITY_MANY)
 		return refuse(c, "a key of several values cannot be a variable"), 0;
+	if (part.key.key == KEY_TIME_NOW || key_row(part.key.key)->param == PARAM_ZONE)
+		return refuse(c, "a time cannot be a variable"), 0;
 	c->variables++;
 	c->parts[c->n++] = part;
 	return name.n + 3;
@@ -153,7 +155,7 @@ is_segment(struct span s)
 
 /* YES: all variables have a value that may be put in. */
 static enum tri
-resolve(const struct pattern *p, unsigned flags, const struct policy_request *r, struct value *values, uint64_t *need)
+resolve(const struct pattern *p, unsigned flags, const struct policy_request *r, struct value *values, struct key_set *need)
 {
 	enum tri all = TRI_YES;
 
@@ -167,7 +169,7 @@ resolve(const struct pattern *p, unsigned flags, const struct policy_request *r,
 		if (v->state == FACT_ABSENT || (v->state == FACT_PRESENT && !v->many && v->text.n == 0))
 			return TRI_NO;
 		if (v->state == FACT_LATER) {
-			*need |= (uint64_t)1 << part->key.key;
+			key_set_add(need, part->key.key);
 			all = TRI_LATER;
 		} else if (all == TRI_YES && (v->state == FACT_UNKNOWN || v->many || ((flags & PATTERN_SEGMENT) && !is_segment(v->text)))) {
 			all = TRI_UNKNOWN;
@@ -176,12 +178,18 @@ resolve(const struct pattern *p, unsigned flags, const struct policy_request *r,
 	return all;
 }
 
+static bool
+same_byte(char a, char b, bool nocase)
+{
+	return a == b || (nocase && ascii_lower(a) == ascii_lower(b));
+}
+
 /*
  * Greedy: each star takes as little as it can, and only the last one met ever takes more. When the subject ends
  * before the pattern does, a longer star leaves even less: no match.
  */
 static bool
-matches(const struct pattern *p, const struct value *values, struct span s)
+matches(const struct pattern *p, const struct value *values, bool nocase, struct span s)
 {
 	size_t part = 0, offset = 0, i = 0, after_star = SIZE_MAX, star_end = 0;
 
@@ -210,7 +218,7 @@ matches(const struct pattern *p, const struct value *values, struct span s)
 		if (at != NULL && at->kind == PART_ONE) {
 			part++;
 			i++;
-		} else if (at != NULL && text.p[offset] == s.p[i]) {
+		} else if (at != NULL && same_byte(text.p[offset], s.p[i], nocase)) {
 			offset++;
 			i++;
 		} else if (after_star != SIZE_MAX) {
@@ -224,14 +232,15 @@ matches(const struct pattern *p, const struct value *values, struct span s)
 }
 
 enum tri
-pattern_match(const struct pattern *p, unsigned flags, const struct policy_request *r, struct span s, uint64_t *need)
+pattern_match(const struct pattern *p, unsigned flags, const struct policy_request *r, struct span s,
+    struct key_set *need)
 {
 	struct value values[VARIABLES_MAX];
 	bool variables = false;
 	enum tri ready;
 
 	/* most statements speak of something else: their first bytes tell */
-	if (!span_starts(s, pattern_prefix(p)))
+	if (!(flags & PATTERN_NOCASE) && !span_starts(s, pattern_prefix(p)))
 		return TRI_NO;
 	for (size_t i = 0; i < p->n; i++)
 		variables |= p->parts[i].kind == PART_VARIABLE;
@@ -240,5 +249,5 @@ pattern_match(const struct pattern *p, unsigned flags, const struct policy_reque
 		if (ready != TRI_YES)
 			return ready;
 	}
-	return matches(p, values, s) ? TRI_YES : TRI_NO;
+	return matches(p, values, (flags & PATTERN_NOCASE) != 0, s) ? TRI_YES : TRI_NO;
 }

@@ -27,11 +27,35 @@ const char *policy_action_name(enum policy_action a) RETURNS_NONNULL PURE;
 
 enum policy_key {
 	KEY_NONE = 0,
-#define KEY(id, name, type, cardinality, presence, phase, meaning) KEY_##id,
+#define KEY(id, name, type, cardinality, always, phase, param, meaning) KEY_##id,
 #include "key.def"
 #undef KEY
 	KEY_MAX
 };
+
+/* A set of keys. Zeroed means empty. */
+#define KEY_WORDS	((KEY_MAX + 63) / 64)
+struct key_set {
+	uint64_t word[KEY_WORDS];
+};
+static inline void
+key_set_add(struct key_set *s, enum policy_key k)
+{
+	s->word[(unsigned)k / 64] |= (uint64_t)1 << ((unsigned)k % 64);
+}
+static inline bool
+key_set_has(const struct key_set *s, enum policy_key k)
+{
+	return s->word[(unsigned)k / 64] >> ((unsigned)k % 64) & 1u;
+}
+static inline bool
+key_set_is_empty(const struct key_set *s)
+{
+	for (size_t i = 0; i < KEY_WORDS; i++)
+		if (s->word[i] != 0)
+			return false;
+	return true;
+}
 
 /* One fact of the request. Zeroed means absent. */
 enum fact_state {
@@ -43,7 +67,7 @@ enum fact_state {
 struct fact {
 	enum fact_state state;
 	struct span value;		/* ONE; IPs, numbers and dates in their text form */
-	const struct span *values;	/* MANY */
+	const struct span *values;	/* MANY; of a key with a name or window behind it: name, value, name, value ... */
 	size_t n_values;
 };
 
@@ -52,7 +76,8 @@ struct policy_request {
 	struct span upstream;		/* alias; resource is repo:<upstream>/<repository>, or registry:<upstream> */
 	struct span repository;		/* p == NULL: the registry itself (ping, catalog) */
 	const struct identity *who;	/* principal:* and jwt:* come from here */
-	struct fact facts[KEY_MAX];	/* all other keys; principal:* rows are ignored */
+	int64_t now;			/* seconds since the epoch: time:* come from here; 0: unknown */
+	const struct fact *facts;	/* KEY_MAX of them: all other keys; rows of principal:*, jwt: and time:* are ignored */
 };
 
 enum verdict {
@@ -67,7 +92,7 @@ struct decision {
 	struct span sid;	/* deciding statement; empty for the default deny. Lives as long as the snapshot */
 	struct span message;	/* its Message, or empty */
 	bool unknown;		/* an UNKNOWN fact made the difference */
-	uint64_t need;		/* bit (1 << enum policy_key) */
+	struct key_set need;	/* NEED: what must be known */
 };
 
 struct policy;

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "policy/client.h"
 #include "policy/compiled.h"
 
 #define QUERY_MAX	((size_t)16 << 20)
@@ -100,6 +101,8 @@ text_of(struct reader *r, const json_t *v)
 		return span_of_json(v);
 	if (json_is_boolean(v))
 		return json_is_true(v) ? SPAN("true") : SPAN("false");
+	if (json_is_real(v))
+		return arena_printf(r->q->arena, "%.15g", json_real_value(v));
 	if (json_is_integer(v))
 		return arena_printf(r->q->arena, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	return SPAN_NONE;
@@ -131,7 +134,7 @@ static bool
 read_fact(struct reader *r, const char *name, enum policy_key key, const json_t *v)
 {
 	bool many = key_row(key)->cardinality == CARDINALITY_MANY;
-	struct fact *f = &r->q->request.facts[key];
+	struct fact *f = &r->q->facts[key];
 
 	if (json_is_null(v)) {
 		f->state = FACT_ABSENT;
@@ -147,6 +150,47 @@ read_fact(struct reader *r, const char *name, enum policy_key key, const json_t 
 		return read_values(r, name, v, f);
 	*f = (struct fact){ .state = FACT_PRESENT, .value = text_of(r, v) };
 	return f->value.p != NULL || refuse(r, "\"%s\" is a string, number, boolean, null or {\"unknown\":true}", name);
+}
+
+/* image:Label/x, rate:Pulls/1h: one more of the names of the fact. */
+static bool
+read_named(struct reader *r, const char *name, struct key_ref ref, const json_t *v)
+{
+	struct fact *f = &r->q->facts[ref.key];
+	struct span *values;
+
+	if (is_mark(v, "unknown") || is_mark(v, "later")) {
+		*f = (struct fact){ .state = is_mark(v, "unknown") ? FACT_UNKNOWN : FACT_LATER };
+		return true;
+	}
+	if (f->state == FACT_UNKNOWN || f->state == FACT_LATER)
+		return true;	/* what is not known of one is known of none */
+	values = arena_zalloc(r->q->arena, f->n_values + 2, sizeof *values);
+	if (values == NULL)
+		return refuse(r, "out of memory");
+	if (f->n_values > 0)
+		memcpy(values, f->values, f->n_values * sizeof *values);
+	values[f->n_values] = ref.param;
+	values[f->n_values + 1] = text_of(r, v);
+	if (values[f->n_values + 1].p == NULL)
+		return refuse(r, "\"%s\" is a string, number, boolean or {\"unknown\":true}", name);
+	*f = (struct fact){ .state = FACT_PRESENT, .values = values, .n_values = f->n_values + 2 };
+	return true;
+}
+
+static bool
+read_now(struct reader *r, const json_t *v)
+{
+	struct number now = { 0 };
+
+	if (is_mark(v, "unknown")) {
+		r->q->request.now = 0;
+		return true;
+	}
+	if (!date_parse(text_of(r, v), &now) || now.whole <= 0)
+		return refuse(r, "time:Now is a date with its time and zone, or seconds since 1970");
+	r->q->request.now = now.whole;
+	return true;
 }
 
 static bool
@@ -171,22 +215,26 @@ read_principal_type(struct reader *r, const json_t *v)
 static bool
 read_key(struct reader *r, const char *name, json_t *v)
 {
-	struct span s = span_of(name);
-	enum policy_key key;
+	struct key_ref ref;
 
-	if (span_starts(s, SPAN("jwt:")) && s.n > 4) {
+	if (!key_parse(span_of(name), &ref, r->err, r->err_size))
+		return false;
+	if (ref.key == KEY_JWT) {
 		if (is_mark(v, "later"))
 			return refuse(r, "\"%s\": a claim is known from the beginning, never later", name);
-		return json_object_set(r->q->claims, name + 4, v) == 0 || refuse(r, "out of memory");
+		return json_object_set(r->q->claims, ref.param.p, v) == 0 || refuse(r, "out of memory");
 	}
-	key = key_find(s);
-	if (key == KEY_NONE)
-		return refuse(r, "no condition key \"%s\"", name);
-	if (key == KEY_PRINCIPAL_TYPE)
+	if (ref.key == KEY_PRINCIPAL_TYPE)
 		return read_principal_type(r, v);
-	if (key == KEY_PRINCIPAL_IDS || key == KEY_PRINCIPAL_ISSUER)
+	if (ref.key == KEY_PRINCIPAL_IDS || ref.key == KEY_PRINCIPAL_ISSUER)
 		return refuse(r, "\"%s\" follows from principal", name);
-	return read_fact(r, name, key, v);
+	if (ref.key == KEY_TIME_NOW)
+		return read_now(r, v);
+	if (key_row(ref.key)->param == PARAM_ZONE)
+		return refuse(r, "\"%s\" follows from time:Now", name);
+	if (key_row(ref.key)->param != PARAM_NONE)
+		return read_named(r, name, ref, v);
+	return read_fact(r, name, ref.key, v);
 }
 
 static bool
@@ -205,9 +253,9 @@ read_context(struct reader *r, const json_t *v)
 }
 
 static void
-present(struct policy_request *q, enum policy_key key, struct span value)
+present(struct policy_query *q, enum policy_key key, struct span value)
 {
-	if (value.p != NULL)
+	if (value.n > 0 && q->facts[key].state == FACT_ABSENT)
 		q->facts[key] = (struct fact){ .state = FACT_PRESENT, .value = value };
 }
 
@@ -229,8 +277,31 @@ known_members(struct reader *r, const json_t *o)
 	return true;
 }
 
+/* What User-Agent says, where the request does not say it itself. */
+static bool
+present_client(struct reader *r)
+{
+	struct policy_query *q = r->q;
+	struct client *c = arena_zalloc(q->arena, 1, sizeof *c);
+
+	if (c == NULL)
+		return refuse(r, "out of memory");
+	if (q->facts[KEY_CLIENT_USER_AGENT].state != FACT_PRESENT) {
+		/* what follows from what is not known is not known either */
+		for (unsigned k = KEY_CLIENT_PRODUCT; k <= KEY_CLIENT_OS; k++)
+			if (q->facts[k].state == FACT_ABSENT)
+				q->facts[k].state = q->facts[KEY_CLIENT_USER_AGENT].state;
+		return true;
+	}
+	client_parse(q->facts[KEY_CLIENT_USER_AGENT].value, c);
+	present(q, KEY_CLIENT_PRODUCT, c->product);
+	present(q, KEY_CLIENT_VERSION, c->version);
+	present(q, KEY_CLIENT_OS, c->os);
+	return true;
+}
+
 bool
-policy_query_read(struct policy_query *q, const json_t *o, char *err, size_t err_size)
+policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
 {
 	struct reader r = { q, err, err_size };
 
@@ -242,12 +313,14 @@ policy_query_read(struct policy_query *q, const json_t *o, char *err, size_t err
 	if (!known_members(&r, o) || !read_principal(&r, json_object_get(o, "principal")) ||
 	    !read_action(&r, json_object_get(o, "action")) || !read_resource(&r, json_object_get(o, "resource")))
 		return false;
-	present(&q->request, KEY_REGISTRY_UPSTREAM, q->request.upstream);
-	present(&q->request, KEY_REGISTRY_REPOSITORY, q->request.repository);
-	if (!read_context(&r, json_object_get(o, "context")))
+	present(q, KEY_REGISTRY_UPSTREAM, q->request.upstream);
+	present(q, KEY_REGISTRY_REPOSITORY, q->request.repository);
+	q->request.now = now;
+	if (!read_context(&r, json_object_get(o, "context")) || !present_client(&r))
 		return false;
 	q->who.claims = q->claims;
 	q->request.who = &q->who;
+	q->request.facts = q->facts;
 	return true;
 }
 

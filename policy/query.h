@@ -5,7 +5,8 @@
  *  "context":{"net:SourceIp":"192.0.2.1", "jwt:project":"shop", "registry:Tag":{"unknown":true}}}
  * A value is a string, number, boolean, null (absent), an array (several values), {"unknown":true} or
  * {"later":true}. jwt:<path> gives the claim at exactly this path. registry:Upstream and registry:Repository follow
- * from the resource, principal:Type from the ids, where they are not given.
+ * from the resource, principal:Type from the ids, client:Product, client:Version and client:Os from client:UserAgent,
+ * where they are not given. time:Now sets the time of the request.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,12 +18,17 @@
 struct policy_query {
 	struct policy_request request;	/* valid until policy_query_clear() */
 	struct identity who;		/* private, like all that follows */
+	struct fact facts[KEY_MAX];
 	struct arena *arena;
 	json_t *claims;
 };
 
-/* Read an object. False with a reason; what it holds may borrow from o. Clear it in either case. */
-bool policy_query_read(struct policy_query *q, const json_t *o, char *err, size_t err_size) NONNULL(1, 3) WUNRES;
+/*
+ * Read an object; now: seconds since the epoch, of a request that does not say its time (0: unknown). False with a
+ * reason; what it holds may borrow from o. Clear it in either case.
+ */
+bool policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+    NONNULL(1, 4) WUNRES;
 void policy_query_clear(struct policy_query *q) NONNULL(1);
 
 /* "Allow", "ExplicitDeny", "ImplicitDeny", "Need". */

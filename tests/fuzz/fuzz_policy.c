@@ -43,17 +43,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span text = { (const char *)data, size };
 	struct policy *p = load(text, false), *q, *d;
 	struct identity who = { .type = PRINCIPAL_JWT, .issuer = SPAN("a"), .subject = SPAN("x"), .ids = ids, .n_ids = 3 };
-	struct policy_request r = { .upstream = SPAN("up"), .repository = SPAN("a/b"), .who = &who };
+	struct fact facts[KEY_MAX] = { 0 };
+	struct policy_request r = { .now = 1796122800, .facts = facts, .upstream = SPAN("up"), .repository = SPAN("a/b"), .who = &who };
 
 	if (p == NULL)
 		return 0;
 	q = load(text, false);
 	d = load(text, true);
 	who.claims = json_loads("{\"a\":\"1\",\"b\":{\"c\":\"x\"},\"l\":[\"1\"],\"n\":7}", 0, NULL);
-	r.facts[KEY_REGISTRY_TAG] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("v1") };
-	r.facts[KEY_NET_SOURCE_IP] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("192.0.2.1") };
-	r.facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
-	r.facts[KEY_CLIENT_USER_AGENT].state = FACT_UNKNOWN;
+	facts[KEY_REGISTRY_TAG] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("v1") };
+	facts[KEY_NET_SOURCE_IP] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("192.0.2.1") };
+	facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
+	facts[KEY_CLIENT_USER_AGENT].state = FACT_UNKNOWN;
 	for (unsigned a = ACTION_NONE + 1; a < ACTION_MAX; a++) {
 		struct decision one, two;
 
@@ -61,7 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		policy_decide(p, &r, &one);
 		policy_decide(q, &r, &two);
 		if (one.verdict != two.verdict || !span_eq(one.sid, two.sid) || (one.verdict == VERDICT_ALLOW && one.sid.n == 0) ||
-		    (one.verdict == VERDICT_NEED) != (one.need != 0))
+		    (one.verdict == VERDICT_NEED) != !key_set_is_empty(&one.need))
 			abort();
 		if (d != NULL) {
 			policy_decide(d, &r, &two);

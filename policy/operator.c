@@ -1,0 +1,24 @@
+/*
+ * operator.c - the condition operators by name.
+ * Invariant: every name comes from operator.def.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "policy/compiled.h"
+
+const struct operator_row operator_rows[] = {
+#define OPERATOR(name, kind, compare, negated, flags, meaning) \
+	{ #name, OPERATOR_##kind, COMPARE_##compare, negated, flags, meaning },
+#include "policy/operator.def"
+#undef OPERATOR
+};
+const size_t operator_count = sizeof operator_rows / sizeof *operator_rows;
+
+const struct operator_row *
+operator_find(struct span name)
+{
+	for (size_t i = 0; i < operator_count; i++)
+		if (span_eq(span_of(operator_rows[i].name), name))
+			return &operator_rows[i];
+	return NULL;
+}
