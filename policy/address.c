@@ -4,10 +4,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "policy/address.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
-
-#include "policy/compiled.h"
 
 bool
 address_parse(struct span s, struct network *out)

@@ -6,6 +6,7 @@
 #ifndef TW_COMPILED_H
 #define TW_COMPILED_H
 
+#include "policy/address.h"
 #include "policy/arena.h"
 #include "policy/key.h"
 #include "policy/policy.h"
@@ -57,19 +58,6 @@ enum tri pattern_match(const struct pattern *p, unsigned flags, const struct pol
     struct key_set *need) NONNULL(1, 5) WUNRES;
 /* The text before the first part that is not text. */
 struct span pattern_prefix(const struct pattern *p) NONNULL(1) PURE;
-
-/* ---- addresses (address.c) ---- */
-
-struct network {
-	unsigned char address[16]; /* IPv4 in the first four bytes */
-	bool v4; /* ::ffff:a.b.c.d is a.b.c.d */
-	unsigned bits;
-};
-/* A textual address, no zone. */
-bool address_parse(struct span s, struct network *out) NONNULL(2) WUNRES;
-/* An address or address/bits without host bits. False with a reason. */
-bool network_parse(struct span s, struct network *out, char *err, size_t err_size) NONNULL(2, 3) WUNRES;
-bool network_contains(const struct network *net, const struct network *address) NONNULL(1, 2) PURE;
 
 /* ---- statements ---- */
 

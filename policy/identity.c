@@ -28,7 +28,7 @@ identity_anonymous(void)
 const struct identity *
 identity_ref(const struct identity *id)
 {
-	/* made by token_verify(), in memory of its own: only the count changes */
+	/* made by token_verify() or identity_new(), in memory of its own: only the count changes */
 	if (id != &anonymous)
 		((struct verified *)(uintptr_t)id)->identity.refs++;
 	return id;
@@ -45,6 +45,84 @@ identity_unref(const struct identity *id)
 	arena_free(v->arena);
 	free(v);
 }
+
+/* ---- making one ---- */
+
+bool
+identity_name_ok(struct span s, size_t max)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
+			return false;
+	return s.n > 0 && s.n <= max;
+}
+
+void
+identity_make_ids(struct arena *a, struct identity *who)
+{
+	size_t n = 2 + who->n_groups + who->n_roles;
+	struct span *ids = arena_zalloc(a, n, sizeof *ids);
+
+	if (ids == NULL)
+		return;
+	ids[0] = arena_printf(a, "issuer:%.*s", SPAN_FMT(who->issuer));
+	ids[1] = arena_printf(a, "subject:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->subject));
+	for (size_t i = 0; i < who->n_groups; i++)
+		ids[2 + i] = arena_printf(a, "group:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->groups[i]));
+	for (size_t i = 0; i < who->n_roles; i++)
+		ids[2 + who->n_groups + i] =
+		    arena_printf(a, "role:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->roles[i]));
+	who->ids = ids;
+	who->n_ids = n;
+}
+
+/* Copies of names. False when one is no name. */
+static bool
+copy_names(struct arena *a, const struct span *names, size_t n, const struct span **out)
+{
+	struct span *copies = n > IDENTITY_NAMES_MAX ? NULL : arena_zalloc(a, n, sizeof *copies);
+
+	if (copies == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!identity_name_ok(names[i], IDENTITY_NAME_MAX))
+			return false;
+		copies[i] = arena_dup(a, names[i]);
+	}
+	*out = copies;
+	return true;
+}
+
+const struct identity *
+identity_new(const struct identity *parts)
+{
+	struct verified *v = calloc(1, sizeof *v);
+	struct identity *who;
+
+	if (v == NULL)
+		return NULL;
+	who = &v->identity;
+	*who = *parts;
+	who->refs = 1;
+	who->claims = NULL;
+	v->arena = arena_new(IDENTITY_MEMORY);
+	if (v->arena == NULL || !identity_name_ok(parts->issuer, IDENTITY_NAME_MAX) ||
+	    !identity_name_ok(parts->subject, IDENTITY_SUBJECT_MAX) ||
+	    !copy_names(v->arena, parts->groups, parts->n_groups, &who->groups) ||
+	    !copy_names(v->arena, parts->roles, parts->n_roles, &who->roles))
+		goto fail;
+	who->issuer = arena_dup(v->arena, parts->issuer);
+	who->subject = arena_dup(v->arena, parts->subject);
+	who->key_id = arena_dup(v->arena, parts->key_id);
+	identity_make_ids(v->arena, who);
+	if (!arena_failed(v->arena))
+		return who;
+fail:
+	identity_unref(who);
+	return NULL;
+}
+
+/* ---- claims ---- */
 
 const json_t *
 claim_find(const json_t *claims, struct span path, unsigned *found)

@@ -22,7 +22,7 @@ struct identity {
 	enum principal_type type;
 	struct span issuer;		/* the issuer's configured alias; empty for anonymous */
 	struct span subject;		/* `sub`; "anonymous" for anonymous */
-	struct span key_id;		/* kid of the key that verified it */
+	struct span key_id;		/* kid of the key that verified it; empty for a certificate */
 	const struct span *groups, *roles;
 	size_t n_groups, n_roles;
 	/*
@@ -36,6 +36,18 @@ struct identity {
 	uint32_t generation;		/* of the issuer table that verified it */
 	unsigned refs;			/* private: identities never cross threads */
 };
+
+#define IDENTITY_SUBJECT_MAX	255u	/* bytes */
+#define IDENTITY_NAME_MAX	512u	/* bytes of a group or role */
+#define IDENTITY_NAMES_MAX	2048u	/* groups of one identity, and roles */
+
+/*
+ * An identity that no token vouches for: type, issuer, subject, groups, roles and times as in `parts`, everything copied,
+ * ids made. NULL: a name that is none (see identity_name_ok()), too many of them, or out of memory.
+ */
+const struct identity *identity_new(const struct identity *parts) NONNULL(1) WUNRES;
+/* 1 to max bytes without C0 controls and DEL: names end up in policies, logs and answers. */
+bool identity_name_ok(struct span s, size_t max) PURE;
 
 /* The one anonymous identity: static, taking references is a no-op. */
 const struct identity *identity_anonymous(void) RETURNS_NONNULL;

@@ -16,11 +16,7 @@
 #include "policy/json.h"
 
 #define DEPTH_MAX	32u
-#define SUBJECT_MAX	255u
 #define KID_MAX		256u
-#define NAMES_MAX	2048u	/* groups of one token, and roles */
-#define NAME_BYTES_MAX	512u
-#define IDENTITY_MAX	((size_t)4 << 20)
 #define SIGNATURE_MAX	1024u
 #define COORDINATE_MAX	66u
 #define CLOCK_MAX	((int64_t)1 << 53)	/* no time is later: sums of times do not overflow */
@@ -238,15 +234,6 @@ header_read(const json_t *o, struct header *out)
 
 /* ---- claims ---- */
 
-static bool
-is_name(struct span s, size_t max)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return false;
-	return s.n > 0 && s.n <= max;
-}
-
 /* A NumericDate of whole seconds. False when it is there and is none; *out is 0 when it is absent. */
 static bool
 date_of(const json_t *claims, const char *name, int64_t *out)
@@ -325,38 +312,19 @@ names_of(struct arena *a, const json_t *claims, const char *path, const struct s
 	if (v == NULL || json_is_null(v))
 		return true;
 	count = json_is_array(v) ? json_array_size(v) : 1;
-	if (count > NAMES_MAX)
+	if (count > IDENTITY_NAMES_MAX)
 		return false;
 	names = arena_zalloc(a, count, sizeof *names);
 	for (size_t i = 0; names != NULL && i < count; i++) {
 		const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
 
 		names[i] = (struct span){ json_string_value(s), json_string_length(s) };
-		if (!json_is_string(s) || !is_name(names[i], NAME_BYTES_MAX))
+		if (!json_is_string(s) || !identity_name_ok(names[i], IDENTITY_NAME_MAX))
 			return false;
 	}
 	*out = names;
 	*n = names == NULL ? 0 : count;
 	return true;
-}
-
-static void
-ids_make(struct arena *a, struct identity *who)
-{
-	size_t n = 2 + who->n_groups + who->n_roles;
-	struct span *ids = arena_zalloc(a, n, sizeof *ids);
-
-	if (ids == NULL)
-		return;
-	ids[0] = arena_printf(a, "issuer:%.*s", SPAN_FMT(who->issuer));
-	ids[1] = arena_printf(a, "subject:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->subject));
-	for (size_t i = 0; i < who->n_groups; i++)
-		ids[2 + i] = arena_printf(a, "group:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->groups[i]));
-	for (size_t i = 0; i < who->n_roles; i++)
-		ids[2 + who->n_groups + i] =
-		    arena_printf(a, "role:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->roles[i]));
-	who->ids = ids;
-	who->n_ids = n;
 }
 
 /* Fill v from claims whose signature has been checked. */
@@ -371,13 +339,13 @@ identity_fill(struct verified *v, const struct issuer *i, int64_t now, int64_t g
 	if (outcome != TOKEN_OK)
 		return outcome;
 	who->subject = json_span(v->claims, "sub");
-	if (!is_name(who->subject, SUBJECT_MAX))
+	if (!identity_name_ok(who->subject, IDENTITY_SUBJECT_MAX))
 		return TOKEN_SUBJECT;
 	who->issuer = arena_dup(v->arena, span_of(i->alias));
 	if (!names_of(v->arena, v->claims, i->groups_claim, &who->groups, &who->n_groups) ||
 	    !names_of(v->arena, v->claims, i->roles_claim, &who->roles, &who->n_roles))
 		return TOKEN_BAD_PAYLOAD;
-	ids_make(v->arena, who);
+	identity_make_ids(v->arena, who);
 	who->type = PRINCIPAL_JWT;
 	who->claims = v->claims;
 	return arena_failed(v->arena) ? TOKEN_NO_MEMORY : TOKEN_OK;
@@ -446,7 +414,7 @@ token_verify(const struct issuer_table *t, struct span token, int64_t now, int64
 	if (v == NULL)
 		return TOKEN_NO_MEMORY;
 	v->identity.refs = 1;
-	v->arena = arena_new(IDENTITY_MAX);
+	v->arena = arena_new(IDENTITY_MEMORY);
 	outcome = v->arena == NULL ? TOKEN_NO_MEMORY : verify(t, &parts, now, grace, v);
 	if (outcome == TOKEN_OK)
 		*out = &v->identity;

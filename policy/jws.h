@@ -10,12 +10,16 @@
 
 #include "policy/issuer.h"
 
-/* A verified token: the identity first, so that a pointer to one is a pointer to the other. */
+#define IDENTITY_MEMORY	((size_t)4 << 20)	/* bound of one identity's arena */
+
+/* A verified identity: the public part first, so that a pointer to one is a pointer to the other. */
 struct verified {
 	struct identity identity;
 	struct arena *arena;	/* texts and lists of the identity */
-	json_t *claims;
+	json_t *claims;		/* of a token; NULL */
 };
+/* Fill in the ids of an identity whose issuer, subject, groups and roles are there (identity.c). */
+void identity_make_ids(struct arena *a, struct identity *who) NONNULL(1, 2);
 
 struct jwk {
 	char *kid;		/* NULL when it has none */
