@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import zlib
 
 import lab as labs
 import stub as stubs
@@ -50,10 +51,12 @@ UPSTREAMS = {"HEAD returns digest A, GET digest B": lies_about_v1, "301 Location
 class Scene:
     """A gateway, an upstream, and the identities of the cases."""
 
-    def __init__(self, lab, case_id, policy=POLICY, **kw):
+    def __init__(self, lab, case_id, policy=POLICY, start=True, **kw):
         self.lab = lab
         self.stub = stubs.Stub()
-        self.gateway = labs.Gateway(lab, case_id, self.stub.origin, policy, **kw).start()
+        self.gateway = labs.Gateway(lab, case_id, self.stub.origin, policy, **kw)
+        if start:
+            self.gateway.start()
         self.tokens = {}
         self.problems = []
         self.connection = None
@@ -220,6 +223,44 @@ def scn_022(lab, case):
     return s
 
 
+def scn_023(lab, case):
+    """Encrypted and compressed tokens, and bombs in them, cost as little as any bad token."""
+    s = Scene(lab, case["id"])
+    bomb = zlib.compress(b"\0" * (64 << 20), 9)
+    tokens = [(n, t) for n, t in bad_tokens(lab.signer) if n in ("JWE", "PBES2")]
+    tokens.append(("JWE, zip=DEF", ".".join([labs.b64(b'{"alg":"dir","enc":"A256GCM","zip":"DEF"}'), "", labs.b64(b"0" * 12),
+                                             labs.b64(bomb[:6000]), labs.b64(b"0" * 16)])))
+    before = s.gateway.resident_kib()
+    for name, token in tokens:
+        r = s.gateway.request("GET", "/v2/app/manifests/v1", token)
+        s.expect(r.status == 401 and r.code() == "UNAUTHORIZED", f"{name}: {r}")
+    s.expect(s.gateway.resident_kib() - before < 16384, "memory grew")
+    s.expect(not s.stub.connections, "a bad token reached upstream")
+    s.gateway.wait_requests(len(tokens))
+    return s
+
+
+def scn_024(lab, case):
+    """Keys are a file here: a key id that nobody knows makes the gateway fetch nothing, and wait for nothing."""
+    s = Scene(lab, case["id"])
+    s.stub.put("app", "v1", labs.OCI_MANIFEST, BODIES["manifest1"])
+    tokens = [lab.signer.token("dev", {"kid": os.urandom(8).hex()}) for _ in range(200)]
+    answers = []
+    threads = [threading.Thread(target=lambda part=tokens[i::8]: answers.extend(
+        s.gateway.request("GET", "/v2/app/manifests/v1", t) for t in part)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for _ in range(10):
+        s.status(s.as_who("dev", "GET", "/v2/app/manifests/v1"), 200, "another client meanwhile")
+    for t in threads:
+        t.join(60)
+    s.expect(len(answers) == 200 and all(r.status == 401 and r.code() == "UNAUTHORIZED" for r in answers),
+             f"{[r.status for r in answers if r.status != 401]} of {len(answers)}")
+    s.expect(all("manifests/v1" in r.target for r in s.stub.since([])[0]), "something else was fetched")
+    s.gateway.wait_requests(210)
+    return s
+
+
 def scn_027(lab, case):
     s = Scene(lab, case["id"])
     s.stub.put("app", "v1", labs.OCI_MANIFEST, BODIES["manifest1"])
@@ -314,6 +355,58 @@ def scn_055(lab, case):
     said = (p.stdout + p.stderr).decode(errors="replace")
     s.expect("RENEGOTIATING" in said and "no renegotiation" in said.lower(), f"renegotiation: {said[-300:]}")
     s.status(s.as_who("dev", "GET", "/v2/"), 200, "afterwards")
+    return s
+
+
+class SmallDisk:
+    """A gateway whose audit log is on 4 MiB of its own: a file system in its own mount namespace."""
+
+    def __init__(self, gateway):
+        self.gateway, self.outside = gateway, gateway.audit
+        os.makedirs(gateway.audit, exist_ok=True)
+
+    def start(self):
+        g = self.gateway
+        script = f'mount -t tmpfs -o size=4m,mode=0700 tmpfs "{self.outside}" && exec "{labs.BINARY}" run -c "{g.conf}"'
+        namespaces = ["-m"] if os.getuid() == 0 else ["-r", "-m"]
+        g.process = g.lab.process(["unshare", *namespaces, "sh", "-c", script], g.name)
+        if not labs.wait_for(lambda: not g.process.alive() or labs.port_open(g.port)) or not g.process.alive():
+            raise RuntimeError(f"the gateway did not start: {g.process.tail()}")
+        g.audit = f"/proc/{g.process.pid}/root{self.outside}"
+
+    def fill(self):
+        with open(os.path.join(self.gateway.audit, "ballast"), "wb", buffering=0) as f:
+            for size in (65536, 1):
+                try:
+                    while True:
+                        f.write(b"x" * size)
+                except OSError:
+                    pass
+
+    def clear(self):
+        os.unlink(os.path.join(self.gateway.audit, "ballast"))
+
+
+def scn_058(lab, case):
+    """Disk full: writes are refused, reads go on (DESIGN section 8), it is said, and it ends by itself."""
+    s = Scene(lab, case["id"], start=False)
+    disk = SmallDisk(s.gateway)
+    disk.start()
+    s.stub.put("app", "v1", labs.OCI_MANIFEST, BODIES["manifest1"])
+    put = lambda tag, body: s.as_who("dev", "PUT", f"/v2/app/manifests/{tag}", {"Content-Type": labs.OCI_MANIFEST}, BODIES[body])
+    s.status(put("n0", "manifest0"), 201, "before")
+    disk.fill()
+    # what was free of the last page may take some events more
+    labs.wait_for(lambda: put("n1", "manifest1").status == 503, 20)
+    r = put("n2", "manifest2")
+    s.expect(r.status == 503 and r.code() == "UNAVAILABLE" and "audit" in (r.message() or ""), f"a write: {r}")
+    s.expect("n2" not in {tag for _, tag in s.stub.tags}, "a write without its event reached upstream")
+    s.status(s.as_who("ro", "GET", "/v2/app/manifests/v1"), 200, "a read")
+    s.expect(re.search(r"audit.*No space left", s.gateway.process.tail(1000)), "nothing in the log")
+    s.expect(re.search(r"(?m)^tidewaiter_audit_up 0", s.gateway.admin("/metrics")[1]), "nothing in the metrics")
+    disk.clear()
+    s.expect(labs.wait_for(lambda: put("n3", "manifest3").status == 201, 20, 0.2), "it did not recover")
+    s.expect(re.search(r"(?m)^tidewaiter_audit_up 1", s.gateway.admin("/metrics")[1]), "the metric did not recover")
     return s
 
 
