@@ -87,6 +87,9 @@ test: ## install what is missing, build, run every test; ends with one line
 e2e: $(B)/tidewaiter ## five clients and raw ones through the gateway to docker-registry
 	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run
 
+deploy: $(B)/tidewaiter ## installation, unit, image, Kubernetes files and guides, tried
+	@TIDEWAITER=$(B)/tidewaiter tests/deploy/run
+
 corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded
 	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
 
@@ -118,10 +121,27 @@ lint: ## format, banned functions, function length, shell scripts
 layers: ## who may include and call what
 	@tests/layers
 
-install: all ## into $(DESTDIR)$(PREFIX)
-	install -D -m 0755 $(B)/tidewaiter $(DESTDIR)$(PREFIX)/sbin/tidewaiter
-	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/tidewaiter/README.md
-	install -D -m 0644 gateway.conf.example $(DESTDIR)$(PREFIX)/share/doc/tidewaiter/gateway.conf.example
+# What systemd reads is found below /usr and /usr/local; with another PREFIX set SYSTEMDDIR.
+SBINDIR    = $(PREFIX)/sbin
+DOCDIR     = $(PREFIX)/share/doc/tidewaiter
+SYSTEMDDIR = $(PREFIX)/lib
+GUIDES    := $(wildcard deploy/guides/*.md)
+INSTALLED  = $(SBINDIR)/tidewaiter $(SYSTEMDDIR)/systemd/system/tidewaiter.service $(SYSTEMDDIR)/sysusers.d/tidewaiter.conf \
+	$(SYSTEMDDIR)/tmpfiles.d/tidewaiter.conf
+
+install: all ## into $(DESTDIR)$(PREFIX): the gateway, its systemd unit and account, documentation
+	install -D -m 0755 $(B)/tidewaiter $(DESTDIR)$(SBINDIR)/tidewaiter
+	@sed -e 's|@SBINDIR@|$(SBINDIR)|g; s|@DOCDIR@|$(DOCDIR)|g' deploy/systemd/tidewaiter.service.in >$(B)/tidewaiter.service
+	install -D -m 0644 $(B)/tidewaiter.service $(DESTDIR)$(SYSTEMDDIR)/systemd/system/tidewaiter.service
+	install -D -m 0644 deploy/systemd/tidewaiter.sysusers $(DESTDIR)$(SYSTEMDDIR)/sysusers.d/tidewaiter.conf
+	install -D -m 0644 deploy/systemd/tidewaiter.tmpfiles $(DESTDIR)$(SYSTEMDDIR)/tmpfiles.d/tidewaiter.conf
+	install -d -m 0755 $(DESTDIR)$(DOCDIR)/guides
+	install -m 0644 README.md CHANGELOG.md LICENSE gateway.conf.example $(DESTDIR)$(DOCDIR)
+	install -m 0644 $(GUIDES) $(DESTDIR)$(DOCDIR)/guides
+
+uninstall: ## what install put there; configuration, ledger and audit log stay
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	rm -rf $(DESTDIR)$(DOCDIR)
 
 run: ## quick start: install, build, demonstrate, stay up (DEMO_ONLY=1: end after the demonstration)
 	@deploy/quickstart
@@ -132,6 +152,7 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all tools unit fuzzers check test e2e corpus corpus-asan asan tsan coverage fuzz bench lint layers install run help clean
+.PHONY: all tools unit fuzzers check test e2e deploy corpus corpus-asan asan tsan coverage fuzz bench lint layers install \
+	uninstall run help clean
 ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
 -include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))

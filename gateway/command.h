@@ -11,5 +11,6 @@ int check_command(int argc, char **argv);	/* check -c FILE */
 int policy_command(int argc, char **argv);	/* policy check|decide */
 int audit_command(int argc, char **argv);	/* audit verify */
 int token_command(int argc, char **argv);	/* token keygen|mint|verify */
+int probe_command(int argc, char **argv);	/* probe ADDRESS:PORT */
 
 #endif

@@ -34,6 +34,7 @@ static const struct {
 	{ "audit", audit_command, "verify ...", "verify the chain of audit events" },
 	{ "detect", later_command, "...", "not served yet" },
 	{ "token", token_command, "keygen|mint|verify ...", "keys and tokens for tests and demonstrations" },
+	{ "probe", probe_command, "[-p PATH] ADDRESS:PORT", "ask the admin listener of a running gateway; 0 if it is well" },
 	{ "version", version_command, "", "this program and its libraries" },
 	{ "help", help_command, "[options]", "this text; every option of the configuration file" },
 };
