@@ -235,6 +235,8 @@ on_head(void *ctx, const struct http_head *h)
 		why = answer_relay(r, h, NULL);
 	if (why != REFUSE_NONE)
 		answer_broken(r, why);
+	else if (r->route.op == ROUTE_MANIFEST_GET && r->route.reference_type == REFERENCE_TAG && h->status == 200)
+		drift_watch(r, r->answer_digest);
 }
 
 static void

@@ -100,12 +100,12 @@ fill_registry(const struct request *r, struct audit_event *e)
 }
 
 static bool
-put(struct request *r, const struct audit_event *e, struct spool_wait *wait)
+put(struct worker *w, const struct audit_event *e, struct spool_wait *wait)
 {
 	char line[EVENT_MAX];
 	size_t n = event_write(e, line, sizeof line);
 
-	return n > 0 && spool_put(r->worker->gateway->spool, (struct span){ line, n }, wait);
+	return n > 0 && spool_put(w->gateway->spool, (struct span){ line, n }, wait);
 }
 
 bool
@@ -145,15 +145,25 @@ record_request(struct request *r, struct spool_wait *wait)
 	e.tls.sni = stream_sni(s);
 	e.upstream.status = r->upstream_status;
 	e.duration_us = (now - r->began_ms) * 1000;
-	return put(r, &e, wait);
+	return put(r->worker, &e, wait);
+}
+
+void
+record_event(struct worker *w, struct audit_event *e)
+{
+	unsigned char random[10];
+
+	e->time_us = loop_wall_us(w->loop);
+	worker_random(w, random, sizeof random);
+	event_id(e->time_us / 1000, random, e->id);
+	if (!put(w, e, NULL))
+		log_warn("req=%.*s msg=%s could not be recorded", SPAN_FMT(e->detail), e->event);
 }
 
 void
 record_state(struct request *r, const char *event, const char *digest, const char *old_digest)
 {
-	unsigned char random[10];
 	struct audit_event e = {
-		.time_us = loop_wall_us(r->worker->loop),
 		.event = event,
 		.action = span_of(route_audit_name(r->route.op)),
 		.decision = AUDIT_ALLOW,
@@ -161,12 +171,9 @@ record_state(struct request *r, const char *event, const char *digest, const cha
 		.detail = span_of(r->id),	/* the request it happened in */
 	};
 
-	worker_random(r->worker, random, sizeof random);
-	event_id(e.time_us / 1000, random, e.id);
 	fill_actor(r, &e);
 	fill_registry(r, &e);
 	e.registry.digest = span_of(digest);
 	e.registry.old_digest = span_of(old_digest);
-	if (!put(r, &e, NULL))
-		log_warn("req=%s msg=%s could not be recorded", r->id, event);
+	record_event(r->worker, &e);
 }

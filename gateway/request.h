@@ -169,6 +169,8 @@ enum verdict decide(struct request *r, enum policy_action action, struct span re
 bool tag_is_append_only(struct span tag) PURE;
 /* record.c: one event; wait may be NULL. False: the spool did not take it. */
 bool record_request(struct request *r, struct spool_wait *wait);
+/* A state event of the worker's; its time and id are filled in. */
+void record_event(struct worker *w, struct audit_event *e) NONNULL(1, 2);
 void record_state(struct request *r, const char *event, const char *digest, const char *old_digest);
 /* answer.c */
 void answer_refusal(struct request *r, enum refuse why);

@@ -250,8 +250,9 @@ worker_new(struct gateway *g, unsigned number, char *err, size_t err_size)
 	w->dns = evdns_base_new(w->loop->base, 0);
 	w->mailbox = mailbox_new(w->loop->base);
 	w->authn = authn_new(&w->metrics);
+	w->drift = drift_new();
 	w->drain_timer = event_new(w->loop->base, -1, 0, on_drain_over, w);
-	if (w->dns == NULL || w->mailbox == NULL || w->authn == NULL || w->drain_timer == NULL)
+	if (w->dns == NULL || w->mailbox == NULL || w->authn == NULL || w->drift == NULL || w->drain_timer == NULL)
 		goto fail;
 	/* a host without resolv.conf still reaches upstreams given as addresses */
 	evdns_base_resolv_conf_parse(w->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
@@ -330,6 +331,7 @@ worker_free(struct worker *w)
 	free(w->listeners);
 	free(w->listen_fds);
 	authn_free(w->authn);
+	drift_free(w->drift);
 	if (w->drain_timer != NULL)
 		event_free(w->drain_timer);
 	if (w->mailbox != NULL)

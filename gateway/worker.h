@@ -13,6 +13,7 @@
 
 #include "gateway/audit/spool.h"
 #include "gateway/config.h"
+#include "gateway/drift.h"
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
 #include "gateway/metrics.h"
@@ -49,6 +50,7 @@ struct worker {
 	struct mailbox *mailbox;
 	struct metrics metrics;
 	struct authn *authn;
+	struct drift *drift;
 	struct upstream **upstreams;	/* as config->upstream */
 	struct event **listeners;
 	int *listen_fds;
