@@ -164,7 +164,7 @@ proxy_header_read(struct span in, struct proxy_header *out)
 	size_t n1 = in.n < sizeof v1 ? in.n : sizeof v1;
 	size_t n2 = in.n < sizeof v2_signature ? in.n : sizeof v2_signature;
 
-	*out = (struct proxy_header){ 0 };
+	memset(out, 0, sizeof *out);
 	if (in.n == 0)
 		return PROXY_MORE;
 	if (memcmp(in.p, v1, n1) == 0)
