@@ -281,6 +281,8 @@ answer_relay(struct request *r, const struct http_head *h, const struct span *bo
 	for (size_t i = 0; i < sizeof relayed / sizeof relayed[0]; i++)
 		if (h->field[relayed[i]].p != NULL)
 			http_write_field_id(&w, relayed[i], h->field[relayed[i]]);
+	if (r->warning.p != NULL)
+		http_write_field_id(&w, HTTP_FIELD_WARNING, r->warning);
 	if (r->redirect.p != NULL)
 		http_write_field_id(&w, HTTP_FIELD_LOCATION, r->redirect);
 	why = write_location(r, &w, h);
@@ -294,9 +296,48 @@ answer_relay(struct request *r, const struct http_head *h, const struct span *bo
 		return arena_failed(r->arena) ? REFUSE_NO_MEMORY : REFUSE_UPSTREAM_BAD;
 	r->status = h->status;
 	send_bytes(r, out);
-	if (body != NULL && r->head.method != HTTP_HEAD && h->status != 204 && h->status != 304) {
+	if (body != NULL && body->p != NULL && r->head.method != HTTP_HEAD && h->status != 204 && h->status != 304) {
 		send_bytes(r, *body);
 		r->bytes_out += body->n;
 	}
+	return REFUSE_NONE;
+}
+
+/* ---- from memory ---- */
+
+#define PIECE	65536u
+
+void
+answer_more(struct request *r)
+{
+	struct stream *s = r->conn->stream;
+
+	stream_deadline(s, 0);
+	while (r->rest.n > 0) {
+		struct span piece = { r->rest.p, r->rest.n < PIECE ? r->rest.n : PIECE };
+
+		stream_write(s, piece);
+		stream_flush(s);
+		r->bytes_out += piece.n;
+		r->rest = span_skip(r->rest, piece.n);
+		if (stream_blocked(s) && r->rest.n > 0) {
+			stream_deadline(s, r->worker->config->limits.write_idle);
+			return;
+		}
+	}
+	request_replied(r);
+}
+
+enum refuse
+answer_whole(struct request *r, const struct http_head *h, struct span body)
+{
+	const struct span length = { NULL, body.n };
+	enum refuse why = answer_relay(r, h, &length);
+
+	if (why != REFUSE_NONE)
+		return why;
+	if (r->head.method != HTTP_HEAD && h->status != 204 && h->status != 304)
+		r->rest = body;
+	answer_more(r);
 	return REFUSE_NONE;
 }

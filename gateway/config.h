@@ -30,6 +30,8 @@ struct config_listen {
 enum credentials_kind { CREDENTIALS_NONE = 0, CREDENTIALS_BASIC };
 enum redirect_mode { REDIRECT_DENY = 0, REDIRECT_PASS };
 
+enum drift_mode { DRIFT_REFUSE = 0, DRIFT_PIN, DRIFT_ALARM };
+
 struct config_upstream {
 	char *alias;
 	char *url;			/* as written */
@@ -113,6 +115,7 @@ struct config {
 	size_t n_policy_files;
 	char *ledger_url;		/* "sqlite:/var/lib/tidewaiter/tags.db" */
 	int64_t settle;			/* seconds, 900 */
+	enum drift_mode drift;		/* tags.drift, default alarm */
 	bool read_back;			/* tags.read-back, default true */
 	char *audit_directory;
 	uint64_t audit_segment_size;

@@ -22,6 +22,9 @@ static const struct config_word credentials[] = {
 static const struct config_word redirects[] = {
 	{ "deny", REDIRECT_DENY, true }, { "pass", REDIRECT_PASS, true }, { "follow", 0, false }, { NULL, 0, false }
 };
+static const struct config_word drifts[] = {
+	{ "alarm", DRIFT_ALARM, true }, { "refuse", DRIFT_REFUSE, true }, { "pin", DRIFT_PIN, true }, { NULL, 0, false }
+};
 static const struct config_word algorithms[] = {
 #define ALG(name, family, digest, bytes) { #name, 1u << JWS_##name, true },
 #include "policy/jws_alg.def"
@@ -121,6 +124,8 @@ const struct config_option config_options[] = {
 	    "write-once store of tags: sqlite:/path" },
 	{ SECTION_TAGS, OPTION_TIME, "settle", "15 min", "1 s", "24 h", PLAIN(config, settle),
 	    "how long an unanswered push may still reach the registry" },
+	{ SECTION_TAGS, OPTION_WORD, "drift", "alarm", WORD(drifts, config, drift),
+	    "what becomes of pulls of a tag that was moved behind the gateway" },
 	{ SECTION_TAGS, OPTION_BOOL, "read-back", "true", NULL, NULL, PLAIN(config, read_back),
 	    "confirm a push by reading the tag before the client hears 201" },
 

@@ -94,15 +94,37 @@ seen_lately(struct drift *d, const unsigned char key[static KEY_LEN], int64_t no
 }
 
 static void
-remember(struct watch *w, int64_t ms)
+remember(struct worker *w, const unsigned char key[static KEY_LEN], int64_t ms)
 {
-	struct seen *s = slot_of(w->worker->drift, w->key);
+	struct seen *s = slot_of(w->drift, key);
 
-	memcpy(s->key, w->key, KEY_LEN);
-	s->until = loop_monotonic_ms(w->worker->loop) + ms;
+	memcpy(s->key, key, KEY_LEN);
+	s->until = loop_monotonic_ms(w->loop) + ms;
 }
 
 /* ---- asking ---- */
+
+static void
+tell(struct worker *w, struct span id, struct span repository, struct span tag, struct span found, struct span recorded)
+{
+	metric_add(&w->metrics, METRIC_TAGS_DRIFTED, 1);
+	log_warn("req=%.*s msg=%.*s:%.*s is %.*s upstream, but %.*s was pushed: it was moved behind the gateway", SPAN_FMT(id),
+	    SPAN_FMT(repository), SPAN_FMT(tag), SPAN_FMT(found.n > 0 ? found : SPAN("gone")), SPAN_FMT(recorded));
+}
+
+void
+drift_report(struct request *r, struct span found, struct span recorded)
+{
+	unsigned char key[KEY_LEN];
+
+	if (key_of(r->upstream_config, r->route.repository, r->route.reference, found, key)) {
+		if (seen_lately(r->worker->drift, key, loop_monotonic_ms(r->worker->loop)))
+			return;
+		remember(r->worker, key, DRIFTED_MS);
+	}
+	tell(r->worker, span_of(r->id), r->route.repository, r->route.reference, found, recorded);
+	record_state(r, "tag.drifted", arena_dup(r->arena, found).p, arena_dup(r->arena, recorded).p);
+}
 
 static void
 report(struct watch *w)
@@ -111,7 +133,7 @@ report(struct watch *w)
 		.event = "tag.drifted",
 		.action = w->action,
 		.decision = AUDIT_ALLOW,
-		.reason = "tag_drifted",
+		.reason = "ok",
 		.detail = w->request,	/* the pull it was seen in */
 		.actor = { w->issuer, w->subject, w->method },
 		.source = { w->op.source, w->port },
@@ -119,10 +141,7 @@ report(struct watch *w)
 		    .tag = w->op.tag, .digest = span_of(w->op.digest), .old_digest = span_of(w->op.current_digest) },
 	};
 
-	metric_add(&w->worker->metrics, METRIC_TAGS_DRIFTED, 1);
-	log_warn("req=%.*s upstream=%.*s msg=%.*s:%.*s is %s upstream, but %s was pushed: it was moved behind the gateway",
-	    SPAN_FMT(w->request), SPAN_FMT(w->upstream), SPAN_FMT(w->op.repository), SPAN_FMT(w->op.tag), w->op.digest,
-	    w->op.current_digest);
+	tell(w->worker, w->request, w->op.repository, w->op.tag, span_of(w->op.digest), span_of(w->op.current_digest));
 	record_event(w->worker, &e);
 }
 
@@ -134,10 +153,10 @@ on_looked(struct mail *m)
 	w->worker->drift->watches--;
 	switch (w->op.answer) {
 	case LEDGER_SAME:
-		remember(w, AGREED_MS);
+		remember(w->worker, w->key, AGREED_MS);
 		break;
 	case LEDGER_LOCKED:
-		remember(w, DRIFTED_MS);
+		remember(w->worker, w->key, DRIFTED_MS);
 		report(w);
 		break;
 	case LEDGER_ABSENT:	/* never pushed through here */

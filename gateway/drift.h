@@ -26,4 +26,7 @@ void drift_free(struct drift *d);
  */
 void drift_watch(struct request *r, struct span digest) NONNULL(1);
 
+/* Modes `refuse` and `pin`: upstream has `found` (empty: nothing) where the ledger has `recorded`. The same event. */
+void drift_report(struct request *r, struct span found, struct span recorded) NONNULL(1);
+
 #endif

@@ -106,6 +106,17 @@ write_request_fields(struct request *r, struct http_writer *w)
 		http_write_number(w, HTTP_FIELD_CONTENT_LENGTH, r->head.length);
 }
 
+struct span
+forward_target(struct request *r, const struct route *route)
+{
+	const struct config_upstream *u = r->upstream_config;
+	struct span target = route_target(route, route->repository, r->arena);
+
+	if (target.p == NULL || u->path[0] == '\0')
+		return target;
+	return arena_printf(r->arena, "%s%.*s", u->path, SPAN_FMT(target));
+}
+
 /* What to ask upstream for. */
 static struct span
 upstream_target(struct request *r)
@@ -120,10 +131,7 @@ upstream_target(struct request *r)
 		return arena_printf(r->arena, "%.*s%cdigest=%.*s", SPAN_FMT(target),
 		    memchr(target.p, '?', target.n) != NULL ? '&' : '?', SPAN_FMT(r->route.digest));
 	}
-	target = route_target(&r->route, r->route.repository, r->arena);
-	if (target.p == NULL || u->path[0] == '\0')
-		return target;
-	return arena_printf(r->arena, "%s%.*s", u->path, SPAN_FMT(target));
+	return forward_target(r, &r->route);
 }
 
 /* ---- redirects ---- */
@@ -340,11 +348,11 @@ send_request(struct request *r, const struct exchange_request *rq, struct http_w
 }
 
 struct exchange *
-forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
+forward_get(struct request *r, struct span target, struct span accept, const struct exchange_ops *ops,
+    enum refuse *why)
 {
 	char *buf = arena_alloc(r->arena, HEAD_MAX);
 	struct exchange_request rq = { .method = HTTP_GET, .repeatable = true };
-	struct span target = upstream_target(r);
 	struct http_writer w;
 
 	*why = REFUSE_NO_MEMORY;
@@ -352,8 +360,14 @@ forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *wh
 		return NULL;
 	http_writer_init(&w, buf, HEAD_MAX);
 	write_common(r, &w, HTTP_GET, target);
-	http_write_field_id(&w, HTTP_FIELD_ACCEPT, span_of(manifest_accept));
+	http_write_field_id(&w, HTTP_FIELD_ACCEPT, accept);
 	return send_request(r, &rq, &w, ops, why);
+}
+
+struct exchange *
+forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
+{
+	return forward_get(r, upstream_target(r), span_of(manifest_accept), ops, why);
 }
 
 enum next

@@ -178,6 +178,7 @@ finish(struct request *r)
 	exchange_cancel(r->exchange);
 	exchange_cancel(r->probe);
 	claim_abandon(r);
+	pin_abandon(r);
 	r->ended_ms = loop_monotonic_ms(r->worker->loop);
 	if (!r->audited)
 		(void)record_request(r, NULL);
@@ -282,8 +283,8 @@ too_slow(struct request *r)
 	    r->bytes_in * 1000 / (uint64_t)r->waited < limits->body_min_rate;
 }
 
-static bool
-collect(struct request *r, struct span payload)
+bool
+request_collect(struct request *r, struct span payload)
 {
 	size_t limit = r->worker->config->limits.manifest;
 
@@ -310,7 +311,7 @@ take_payload(struct request *r, struct span payload)
 	r->bytes_in += payload.n;
 	switch (r->sink) {
 	case SINK_COLLECT:
-		if (!collect(r, payload))
+		if (!request_collect(r, payload))
 			request_fail(r, REFUSE_MANIFEST_TOO_LARGE);
 		return;
 	case SINK_FORWARD:
@@ -416,6 +417,10 @@ request_drained(struct request *r)
 {
 	if (r->finished)
 		return;
+	if (r->rest.n > 0) {
+		answer_more(r);
+		return;
+	}
 	if (r->exchange != NULL && r->status != 0 && !r->reply_ended) {
 		stream_deadline(r->conn->stream, 0);
 		exchange_resume(r->exchange);

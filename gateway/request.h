@@ -1,7 +1,7 @@
 /*
  * request.h - one request on its walk along the table of steps in request.c.
  *
- * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold
+ * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold -> pin
  * -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
@@ -32,6 +32,7 @@
 	X(manifest)	/* hashed and parsed */ \
 	X(content)	/* policy again, on what was read */ \
 	X(hold)		/* a PUT by tag: claim the tag */ \
+	X(pin)		/* a pull by tag, where tags.drift is not alarm: held against the ledger first */ \
 	X(forward)	/* to upstream, and its answer */ \
 	X(settle)	/* a write: confirm the claim */ \
 	X(commit)	/* a write: its event is on disk before the client hears of it */ \
@@ -103,12 +104,15 @@ struct request {
 	struct hold *hold;
 	struct exchange *probe;		/* the hold's GET */
 	struct exchange *exchange;
+	struct pin *pin;		/* what the ledger says of the tag being pulled */
 	struct answer answer;
 	bool kept_back;			/* the answer waits for settle */
 	struct claim *claim;		/* what the hold knows of us */
 	struct spool_wait wait;		/* the event on its way to the disk */
 	enum refuse exchange_failed;	/* a write whose answer did not come */
 	bool exchange_sent;		/* ... after bytes of it may have been sent */
+	struct span rest;		/* of an answer from memory: not sent yet */
+	struct span warning;		/* for the client, as RFC 9111 section 5.5 has it */
 	struct span redirect;		/* Location of a redirect that is passed on */
 
 	/* our answer */
@@ -145,6 +149,8 @@ void request_fail(struct request *r, enum refuse why) NONNULL(1);
 void request_replied(struct request *r) NONNULL(1);
 /* Let the client's body flow to a sink; sends 100 Continue when it waits for that. */
 void request_want_body(struct request *r, enum body_sink sink) NONNULL(1);
+/* Keep bytes of a manifest. False: longer than limits.manifest, or no memory. */
+bool request_collect(struct request *r, struct span payload) NONNULL(1) WUNRES;
 /* May our answer leave the connection open? */
 bool request_keeps_alive(const struct request *r) NONNULL(1);
 /* An operation whose 2xx changes what can be pulled. */
@@ -158,6 +164,7 @@ enum next step_body(struct request *r);
 enum next step_manifest(struct request *r);
 enum next step_content(struct request *r);
 enum next step_hold(struct request *r);
+enum next step_pin(struct request *r);
 enum next step_forward(struct request *r);
 enum next step_settle(struct request *r);
 enum next step_commit(struct request *r);
@@ -174,8 +181,22 @@ void record_event(struct worker *w, struct audit_event *e) NONNULL(1, 2);
 void record_state(struct request *r, const char *event, const char *digest, const char *old_digest);
 /* answer.c */
 void answer_refusal(struct request *r, enum refuse why);
-/* Write upstream's head as ours. With body: n bytes follow at once (kept back), else the body streams. */
+/*
+ * Write upstream's head as ours. With body: its n bytes follow at once, or by the caller's hand when body->p is NULL; else the
+ * body streams.
+ */
 enum refuse answer_relay(struct request *r, const struct http_head *h, const struct span *body);
+/* The same with a body that stays where it is until the request ends; sent as the client takes it. */
+enum refuse answer_whole(struct request *r, const struct http_head *h, struct span body) NONNULL(1, 2) WUNRES;
+/* ... the client can take more of it. */
+void answer_more(struct request *r) NONNULL(1);
+/* pin.c: the request is over, whatever the ledger still has to say. */
+void pin_abandon(struct request *r) NONNULL(1);
+/* forward.c: path and query at upstream for what is asked without a lease. {NULL,0}: out of memory. */
+struct span forward_target(struct request *r, const struct route *route) NONNULL(1, 2) WUNRES;
+/* forward.c: GET a target of upstream's; ctx of the ops is the request. NULL: *why. */
+struct exchange *forward_get(struct request *r, struct span target, struct span accept,
+    const struct exchange_ops *ops, enum refuse *why) NONNULL(1, 4, 5) WUNRES;
 /* forward.c: GET what the request's tag names, with every manifest media type. NULL: *why. */
 struct exchange *forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
     NONNULL(1, 2, 3) WUNRES;

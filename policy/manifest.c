@@ -58,22 +58,28 @@ fail(struct reader *rd, const char *fmt, ...)
 }
 
 void
-digest_sha256(struct span bytes, char out[static 72])
+digest_text(const unsigned char hash[static 32], char out[static 72])
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
 	size_t at = 7;
 
-	/* without memory it is no digest at all, which equals none */
-	out[0] = '\0';
-	if (EVP_Digest(bytes.p, bytes.n, hash, &n, EVP_sha256(), NULL) != 1 || n != 32)
-		return;
 	memcpy(out, "sha256:", 7);
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < 32; i++) {
 		out[at++] = "0123456789abcdef"[hash[i] >> 4];
 		out[at++] = "0123456789abcdef"[hash[i] & 15];
 	}
 	out[at] = '\0';
+}
+
+void
+digest_sha256(struct span bytes, char out[static 72])
+{
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	/* without memory it is no digest at all, which equals none */
+	out[0] = '\0';
+	if (EVP_Digest(bytes.p, bytes.n, hash, &n, EVP_sha256(), NULL) == 1 && n == 32)
+		digest_text(hash, out);
 }
 
 static bool

@@ -50,6 +50,8 @@ bool manifest_read(struct span bytes, struct span content_type, struct arena *a,
 
 /* "sha256:<64 hex>" and NUL of the bytes. */
 void digest_sha256(struct span bytes, char out[static 72]);
+/* The same of a SHA-256 that was made elsewhere. */
+void digest_text(const unsigned char hash[static 32], char out[static 72]);
 
 /* All manifest media types the gateway knows, as one Accept value (for asking whether a tag exists). */
 extern const char manifest_accept[];

@@ -1,5 +1,7 @@
 # drift.py - a tag that is moved behind the gateway's back: noticed in every pull, and what tags.drift makes of it.
 # SPDX-License-Identifier: Apache-2.0
+import os
+
 import lab as labs
 import stub as stubs
 
@@ -75,5 +77,89 @@ def alarm(lab, report):
     s.end()
 
 
+def refuse(lab, report):
+    s = Scene(lab, report, "drift-refuse", "refuse")
+    big = labs.manifest(note="x" * 3000000)     # sent as the client takes it
+    for tag, body in (("v1", ONE), ("lost", ONE), ("big", big)):
+        s.push(tag, body)
+    for headers in (WIDE, NARROW, {}):
+        r = s.pull("v1", headers)
+        report.ok(r.status == 200 and r.body == ONE and r.header("docker-content-digest") == labs.digest_of(ONE)
+                  and r.header("content-type") == labs.OCI_MANIFEST and r.header("warning") is None, "in order", repr(r))
+    r = s.pull("v1", method="HEAD")
+    report.ok(r.status == 200 and r.header("content-length") == str(len(ONE)), "HEAD in order", repr(r))
+    r = s.pull("big")
+    report.ok(r.status == 200 and r.body == big, "3 MB in order", repr(r)[:200])
+    s.stub.put("app", "unknown", labs.OCI_MANIFEST, TWO)
+    report.ok(s.pull("unknown").body == TWO, "a tag that the ledger does not know")
+    report.ok(s.pull("nosuch").status == 404, "a tag that nobody knows")
+    s.stub.put("app", "v1", labs.OCI_MANIFEST, THREE)
+    for method in ("GET", "HEAD"):
+        r = s.pull("v1", method=method)
+        report.ok(r.status == 403 and "moved behind the gateway" in r.reason and THREE not in r.body, f"{method} refused", repr(r))
+    e = s.gateway.wait_event(lambda e: e["reason"] == "tag_drifted")
+    report.ok(e["decision"] == "deny" and e["registry"]["old_digest"] == labs.digest_of(ONE), "its event", repr(e))
+    found = s.wait_drifts(1)
+    report.ok(found and found[0]["registry"]["digest"] == labs.digest_of(THREE), "tag.drifted", repr(found))
+    del s.stub.tags["app", "lost"]
+    report.ok(s.pull("lost").status == 404, "a tag that is gone is not found")
+    s.stub.hook = lambda r: (200, {"Content-Type": labs.OCI_MANIFEST, "Docker-Content-Digest": labs.digest_of(ONE)}, THREE) \
+        if r.method == "GET" else None
+    r = s.pull("v1")
+    report.ok(r.status == 403 and THREE not in r.body, "a header that lies does not help", repr(r))
+    s.stub.hook = lambda r: (200, {"Content-Type": labs.OCI_MANIFEST, "Docker-Content-Digest": labs.digest_of(THREE)}, ONE) \
+        if r.method == "GET" else None
+    r = s.pull("v1")
+    report.ok(r.status == 502, "right bytes under another name are not passed on", repr(r))
+    s.stub.hook = lambda r: (307, {"Location": "https://elsewhere.test/x"}, b"")
+    report.ok(s.pull("v1").status == 502, "a redirect cannot be checked")
+    s.stub.hook = lambda r: (500, {}, b"oops")
+    r = s.pull("v1")
+    report.ok(r.status == 500 and r.body == b"oops", "upstream's own troubles are relayed", repr(r))
+    s.stub.hook = lambda r: "drop"
+    report.ok(s.pull("v1").status == 502, "upstream hangs up")
+    s.end()
+
+
+def pin(lab, report):
+    s = Scene(lab, report, "drift-pin", "pin")
+    for tag, body in (("v1", ONE), ("gone", ONE), ("lost", TWO)):
+        s.push(tag, body)
+    r = s.pull("v1")
+    report.ok(r.status == 200 and r.body == ONE and r.header("warning") is None, "in order", repr(r))
+    for tag in ("v1", "gone"):
+        s.stub.put("app", tag, labs.OCI_MANIFEST, THREE)
+    for method in ("GET", "HEAD"):
+        r = s.pull("v1", method=method)
+        report.ok(r.status == 200 and r.body == (ONE if method == "GET" else b"") and "moved" in (r.header("warning") or "")
+                  and r.header("docker-content-digest") == labs.digest_of(ONE), f"{method}: what was pushed, and a warning", repr(r.headers))
+    report.ok(len(s.wait_drifts(1)) >= 1, "tag.drifted")
+    del s.stub.tags["app", "lost"]
+    r = s.pull("lost")
+    report.ok(r.status == 200 and r.body == TWO, "a tag that upstream lost", repr(r))
+    body = s.stub.manifests.pop(("app", labs.digest_of(ONE)))
+    r = s.pull("gone")
+    report.ok(r.status == 403 and THREE not in r.body, "what was pushed is gone: no falling back", repr(r))
+    s.stub.manifests["app", labs.digest_of(ONE)] = (body[0], THREE)
+    r = s.pull("gone")
+    report.ok(r.status == 502 and THREE not in r.body, "other bytes under the recorded digest", repr(r))
+    s.end()
+
+
+def ledger_down(lab, report):
+    """Without its ledger `pin` cannot tell, and `alarm` goes on."""
+    for mode, status in (("pin", 503), ("alarm", 200)):
+        s = Scene(lab, report, f"drift-down-{mode}", mode)
+        s.push("v1", ONE)
+        os.rename(os.path.join(s.gateway.dir, "tags.db"), os.path.join(s.gateway.dir, "moved.db"))
+        s.gateway.request("PUT", "/v2/app/manifests/v2", s.token, KIND, TWO)    # notices
+        r = s.pull("v1")
+        report.ok(r.status == status, f"{mode}: {status} while the ledger is down", repr(r))
+        s.end()
+
+
 def run(lab, report):
     alarm(lab, report)
+    refuse(lab, report)
+    pin(lab, report)
+    ledger_down(lab, report)

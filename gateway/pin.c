@@ -1,0 +1,255 @@
+/*
+ * pin.c - step `pin`: a pull by tag answered with what the ledger says, when tags.drift is `refuse` or `pin`.
+ *
+ * The ledger is asked first, then upstream for the tag with every media type; its bytes are read whole and hashed, and
+ * only then does the client hear of them: what upstream claims about a digest counts for nothing. A tag that moved is
+ * refused, or (pin) the recorded digest is fetched, hashed as well, and answered with a Warning; when upstream does not
+ * have it any more there is nothing to fall back to. A HEAD is answered from the same bytes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "gateway/log.h"
+#include "gateway/request.h"
+
+struct pin {
+	struct ledger_op op;		/* while `asking`, the ledger's */
+	struct request *request;	/* NULL: over before the ledger answered */
+	bool asking, by_digest;
+	const struct http_head *head;
+	EVP_MD_CTX *md;
+	char bytes[];			/* names for the ledger */
+};
+
+static void
+pin_free(struct pin *p)
+{
+	EVP_MD_CTX_free(p->md);
+	free(p);
+}
+
+void
+pin_abandon(struct request *r)
+{
+	struct pin *p = r->pin;
+
+	r->pin = NULL;
+	if (p == NULL)
+		return;
+	p->request = NULL;
+	if (!p->asking)
+		pin_free(p);
+}
+
+/* ---- what upstream has ---- */
+
+static void fetch(struct request *r, bool by_digest);
+
+static void
+on_head(void *ctx, const struct http_head *h)
+{
+	struct request *r = ctx;
+
+	r->pin->head = h;
+	r->n_bytes = 0;
+	r->upstream_status = h->status;
+}
+
+static void
+on_body(void *ctx, struct span payload)
+{
+	struct request *r = ctx;
+
+	if (EVP_DigestUpdate(r->pin->md, payload.p, payload.n) == 1 && request_collect(r, payload))
+		return;
+	exchange_cancel(r->probe);
+	r->probe = NULL;
+	request_fail(r, REFUSE_UPSTREAM_BAD);	/* longer than any manifest may be */
+}
+
+static void
+answer(struct request *r)
+{
+	const struct http_head *h = r->pin->head;
+	enum refuse why = forward_check(r, h);
+
+	/* where a redirect leads nobody has hashed anything */
+	if (r->redirect.p != NULL)
+		why = REFUSE_UPSTREAM_REDIRECT;
+	if (why == REFUSE_NONE)
+		why = answer_whole(r, h, (struct span){ r->bytes, r->n_bytes });
+	if (why != REFUSE_NONE)
+		request_fail(r, why);
+}
+
+/* The tag moved, or is gone though it was not deleted through us. */
+static void
+drifted(struct request *r, struct span found)
+{
+	struct pin *p = r->pin;
+
+	drift_report(r, found, span_of(p->op.current_digest));
+	if (r->worker->config->drift == DRIFT_PIN && !p->by_digest) {
+		fetch(r, true);
+		return;
+	}
+	r->old_digest = arena_dup(r->arena, span_of(p->op.current_digest)).p;
+	request_fail(r, REFUSE_TAG_DRIFTED);
+}
+
+static void
+judge(struct request *r, const char digest[static LEDGER_DIGEST])
+{
+	struct pin *p = r->pin;
+	struct span said = p->head->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
+
+	if (strcmp(digest, p->op.current_digest) != 0) {
+		if (p->by_digest)
+			request_fail(r, REFUSE_UPSTREAM_BAD);	/* these are not the bytes of that name */
+		else
+			drifted(r, span_of(digest));
+		return;
+	}
+	/* what would be passed on must not contradict the bytes */
+	if (said.p != NULL && !span_eq(said, span_of(digest))) {
+		request_fail(r, REFUSE_UPSTREAM_BAD);
+		return;
+	}
+	r->answer_digest = arena_dup(r->arena, span_of(digest));
+	if (p->by_digest)
+		r->warning = SPAN("299 - \"this tag was moved behind the gateway; this is the image that was pushed\"");
+	answer(r);
+}
+
+static void
+on_end(void *ctx)
+{
+	struct request *r = ctx;
+	struct pin *p = r->pin;
+	unsigned char hash[EVP_MAX_MD_SIZE];
+	char digest[LEDGER_DIGEST] = "";
+	unsigned n = 0;
+
+	r->probe = NULL;
+	if (p->head->status == 200 && EVP_DigestFinal_ex(p->md, hash, &n) == 1) {
+		digest_text(hash, digest);
+		judge(r, digest);
+	} else if (p->head->status == 404 && p->by_digest) {
+		request_fail(r, REFUSE_TAG_DRIFTED);
+	} else if (p->head->status == 404 && r->worker->config->drift == DRIFT_PIN && !p->op.deleted) {
+		drifted(r, SPAN_NONE);
+	} else if (p->head->status >= 300) {
+		answer(r);
+	} else {
+		request_fail(r, REFUSE_UPSTREAM_BAD);
+	}
+}
+
+static void
+on_fail(void *ctx, enum refuse why)
+{
+	struct request *r = ctx;
+
+	r->probe = NULL;
+	request_fail(r, why);
+}
+
+static const struct exchange_ops fetch_ops = { .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_fail = on_fail };
+
+static void
+fetch(struct request *r, bool by_digest)
+{
+	struct pin *p = r->pin;
+	struct route route = r->route;
+	enum refuse why = REFUSE_NO_MEMORY;
+
+	p->by_digest = by_digest;
+	if (by_digest) {
+		route.reference_type = REFERENCE_DIGEST;
+		route.reference = arena_dup(r->arena, span_of(p->op.current_digest));
+	}
+	if (EVP_DigestInit_ex(p->md, EVP_sha256(), NULL) == 1)
+		r->probe = forward_get(r, forward_target(r, &route), span_of(manifest_accept), &fetch_ops, &why);
+	if (r->probe == NULL)
+		request_fail(r, why);
+}
+
+/* ---- what the ledger knows ---- */
+
+static void
+on_looked(struct mail *m)
+{
+	struct pin *p = (struct pin *)(void *)((char *)m - offsetof(struct pin, op.mail));
+	struct request *r = p->request;
+
+	p->asking = false;
+	if (r == NULL) {
+		pin_free(p);
+		return;
+	}
+	switch (p->op.answer) {
+	case LEDGER_LOCKED:
+		fetch(r, false);
+		return;
+	case LEDGER_ABSENT:	/* never pushed through here */
+	case LEDGER_BUSY:	/* a push is under way: upstream may have either */
+	case LEDGER_CLAIMED_OTHER:
+	case LEDGER_UNRESOLVED:
+		request_continue(r);
+		return;
+	case LEDGER_DOWN:
+	case LEDGER_SAME:
+	case LEDGER_RESTORED:
+	case LEDGER_OK:
+	case LEDGER_CLAIMED_NEW:
+	case LEDGER_CLAIMED_OVER:
+	case LEDGER_CLAIMED_AGAIN:
+		break;
+	}
+	request_fail(r, REFUSE_LEDGER_DOWN);
+}
+
+static struct span
+keep(char **at, struct span s)
+{
+	struct span kept = { *at, s.n };
+
+	if (s.n > 0)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
+enum next
+step_pin(struct request *r)
+{
+	const struct config_upstream *u = r->upstream_config;
+	struct span registry;
+	struct pin *p;
+	char *at;
+
+	if (r->route.op != ROUTE_MANIFEST_GET || r->route.reference_type != REFERENCE_TAG ||
+	    r->worker->config->drift == DRIFT_ALARM)
+		return NEXT;
+	registry = arena_printf(r->arena, "%s%s", u->origin, u->path);
+	p = registry.p == NULL ? NULL : calloc(1, sizeof *p + registry.n + r->route.repository.n + r->route.reference.n);
+	if (p == NULL)
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	r->pin = p;
+	p->request = r;
+	p->md = EVP_MD_CTX_new();
+	if (p->md == NULL)
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	at = p->bytes;
+	p->op.registry = keep(&at, registry);
+	p->op.repository = keep(&at, r->route.repository);
+	p->op.tag = keep(&at, r->route.reference);
+	p->op.verb = LEDGER_LOOKUP;	/* of no digest: a record that speaks is LOCKED, and says its own */
+	p->op.mail.deliver = on_looked;
+	p->op.reply_to = r->worker->mailbox;
+	p->asking = true;
+	ledger_submit(r->worker->gateway->ledger, &p->op);
+	return WAIT;
+}
