@@ -10,7 +10,7 @@ DESTDIR  ?=
 FUZZ_SECONDS ?= 60
 VERSION  := 0.1.0
 
-PKGS     := libevent libevent_pthreads openssl jansson libpcre2-8 libconfig sqlite3 libjwt
+PKGS     := libevent libevent_pthreads openssl jansson libpcre2-8 libconfig sqlite3 libjwt libcurl
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Walloca -Wundef -Wnull-dereference -Wconversion \
 	-Wsign-conversion -Wdouble-promotion -Wimplicit-fallthrough -Wswitch-enum -Werror

@@ -114,9 +114,11 @@ struct config {
 	char **policy_files;		/* globs as written */
 	size_t n_policy_files;
 	char *ledger_url;		/* "sqlite:/var/lib/tidewaiter/tags.db" */
+	char *ledger_mark;		/* a file in audit_directory that knows a ledger that was put back */
 	int64_t settle;			/* seconds, 900 */
 	enum drift_mode drift;		/* tags.drift, default alarm */
 	bool read_back;			/* tags.read-back, default true */
+	char *control;			/* path of the control socket; NULL: none */
 	char *audit_directory;
 	uint64_t audit_segment_size;
 	char *admin_listen;		/* NULL: no admin listener */

@@ -7,7 +7,12 @@
  */
 #include "gateway/config_parts.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include <unistd.h>
+
+#define CONTROL_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static bool
 given(const char *s)
@@ -377,6 +382,29 @@ check_stores(struct config_reader *r)
 		config_problem(r, &tags, "ledger", "must be sqlite:/path");
 	if (r->config->audit_directory != NULL && *r->config->audit_directory == '\0')
 		config_problem(r, &audit, "directory", "must not be empty: nothing happens unrecorded");
+	else if (r->config->audit_directory != NULL)
+		r->config->ledger_mark = config_printf(r->config, "%s/ledger.mark", r->config->audit_directory);
+}
+
+/* "auto" is beside the ledger; no path at all is no socket. */
+static void
+check_control(struct config_reader *r)
+{
+	struct config_place at = config_place_of(r, SECTION_ROOT, 0);
+	struct config *c = r->config;
+	bool automatic = c->control != NULL && strcmp(c->control, "auto") == 0;
+
+	if (automatic && span_starts(span_of(c->ledger_url), SPAN("sqlite:")))
+		c->control = config_printf(c, "%s.sock", c->ledger_url + strlen("sqlite:"));
+	else if (automatic || !given(c->control))
+		c->control = NULL;
+	if (c->control == NULL || strlen(c->control) <= CONTROL_PATH_MAX)
+		return;
+	if (automatic)
+		config_warning(r, &at, "control", "%s is longer than %zu bytes: there is no control socket", c->control, CONTROL_PATH_MAX);
+	else
+		config_problem(r, &at, "control", "is longer than %zu bytes, which no socket may be", CONTROL_PATH_MAX);
+	c->control = NULL;
 }
 
 static void
@@ -438,6 +466,7 @@ config_check(struct config_reader *r)
 		check_issuer(r, &at, i);
 	}
 	check_stores(r);
+	check_control(r);
 	check_admin(r);
 	check_limits(r);
 }

@@ -53,6 +53,8 @@ const struct config_option config_options[] = {
 	    "threads that serve clients; 0: one per core" },
 	{ SECTION_ROOT, OPTION_STRING, "cluster-key", NULL, STRING(config, cluster_key_file),
 	    "file with 1 to 4 secrets of 32 bytes, newest first, shared by replicas; generated if absent" },
+	{ SECTION_ROOT, OPTION_STRING, "control", "auto", STRING(config, control),
+	    "socket for tidewaiter tag; auto: beside the ledger, as in tags.db.sock; empty: none" },
 
 	{ SECTION_LISTEN, OPTION_STRING, "address", NULL, STRING(config_listen, address),
 	    "IP address and port, as in 0.0.0.0:5443 or [::]:5443" },

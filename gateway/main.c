@@ -30,7 +30,7 @@ static const struct {
 	{ "run", run_command, "-c FILE [-v]", "serve; SIGTERM drains" },
 	{ "check", check_command, "-c FILE", "read the configuration and all it names; change nothing" },
 	{ "policy", policy_command, "check|decide ...", "check policy documents, ask them a question" },
-	{ "tag", later_command, "...", "not served yet" },
+	{ "tag", tag_command, "list|show|history|release|import ...", "what the tag ledger knows; adopt what a registry has" },
 	{ "audit", audit_command, "verify ...", "verify the chain of audit events" },
 	{ "detect", later_command, "...", "not served yet" },
 	{ "token", token_command, "keygen|mint|verify ...", "keys and tokens for tests and demonstrations" },

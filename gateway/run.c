@@ -6,7 +6,6 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <getopt.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "gateway/admin.h"
 #include "gateway/command.h"
+#include "gateway/control.h"
 #include "gateway/log.h"
 #include "gateway/stream/tls.h"
 #include "gateway/worker.h"
@@ -26,6 +26,7 @@ struct process {
 	struct metrics **metrics;
 	struct metrics_view view;
 	struct admin *admin;
+	struct control *control;	/* NULL: none */
 	struct event *sigterm, *sigint, *ended;
 	bool draining;
 };
@@ -92,7 +93,6 @@ make_gateway(struct gateway *g)
 {
 	const struct config *c = g->config;
 	struct spool_options spool = { c->audit_directory, c->audit_segment_size };
-	char mark[PATH_MAX];
 	char err[256];
 
 	g->lease_keys = lease_keys_new(c->cluster_keys, c->n_cluster_keys);
@@ -101,8 +101,7 @@ make_gateway(struct gateway *g)
 	g->spool = spool_open(&spool, err, sizeof err);
 	if (g->spool == NULL)
 		log_fatal("audit: %s", err);
-	snprintf(mark, sizeof mark, "%s/ledger.mark", c->audit_directory);
-	g->ledger = ledger_open(c->ledger_url, mark, err, sizeof err);
+	g->ledger = ledger_open(c->ledger_url, c->ledger_mark, err, sizeof err);
 	if (g->ledger == NULL)
 		log_fatal("tags: %s", err);
 	g->offload = offload_start();
@@ -150,6 +149,20 @@ make_admin(struct process *p)
 		log_fatal("admin: %s", err);
 }
 
+static void
+make_control(struct process *p)
+{
+	const struct config *c = p->gateway.config;
+	struct control_env env = { p->base, p->gateway.ledger, p->gateway.spool, c->settle };
+	char err[256];
+
+	if (c->control == NULL)
+		return;
+	p->control = control_listen(&env, c->control, err, sizeof err);
+	if (p->control == NULL)
+		log_fatal("control: %s", err);
+}
+
 /* One descriptor for the client, one for upstream, and some to spare. */
 static void
 raise_descriptor_limit(unsigned connections)
@@ -183,6 +196,7 @@ stop(struct process *p)
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
 	admin_free(p->admin);
+	control_free(p->control);
 	event_free(p->sigterm);
 	event_free(p->sigint);
 	event_free(p->ended);
@@ -213,6 +227,7 @@ serve(struct config *c)
 		log_fatal("out of memory");
 	make_workers(&p);
 	make_admin(&p);
+	make_control(&p);
 	p.sigterm = evsignal_new(p.base, SIGTERM, on_signal, &p);
 	p.sigint = evsignal_new(p.base, SIGINT, on_signal, &p);
 	p.ended = event_new(p.base, -1, EV_PERSIST, on_ended, &p);

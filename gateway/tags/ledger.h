@@ -153,4 +153,9 @@ bool ledger_healthy(const struct ledger *l) NONNULL(1);
 void ledger_names_free(struct ledger_name *first);
 void ledger_rows_free(struct ledger_row *first);
 
+/* "sha256:" and 64 lower-case hex digits, NUL-terminated. */
+bool ledger_digest_valid(const char digest[static LEDGER_DIGEST]) PURE;
+/* The same digest, which is one. */
+bool ledger_digest_same(const char a[static LEDGER_DIGEST], const char b[static LEDGER_DIGEST]) PURE;
+
 #endif

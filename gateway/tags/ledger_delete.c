@@ -37,7 +37,8 @@ ledger_names_free(struct ledger_name *first)
 }
 
 static bool
-add_name(struct ledger_name **first, struct span tag, const char digest[static LEDGER_DIGEST], bool deleted)
+add_name(struct ledger_name **first, struct span tag, const char digest[static LEDGER_DIGEST],
+    bool deleted)
 {
 	struct ledger_name *n = calloc(1, sizeof *n + tag.n + 1);
 
@@ -75,7 +76,7 @@ struct gathering {
 	struct ledger_op *op;
 	struct ledger_name *names;
 	unsigned n;
-	enum ledger_answer answer;	/* LEDGER_OK as long as nothing speaks against it */
+	enum ledger_answer answer; /* LEDGER_OK as long as nothing speaks against it */
 };
 
 /* One record that would go. False: it may not, and nothing else matters. */
@@ -90,8 +91,8 @@ gather(void *ctx, struct span tag, const struct tag_record *r)
 	else if (r->state == TAG_CLAIMED)
 		g->answer = LEDGER_UNRESOLVED;
 	else if (g->n++ >= LEDGER_NAMES_MAX)
-		log_error("msg=%.*s: more than %u tags name %s: it is not deleted", SPAN_FMT(g->op->repository),
-		    LEDGER_NAMES_MAX, g->op->digest);
+		log_error("msg=%.*s: more than %u tags name %s: it is not deleted",
+		    SPAN_FMT(g->op->repository), LEDGER_NAMES_MAX, g->op->digest);
 	else if (add_name(&g->names, tag, r->digest, r->state == TAG_DELETED))
 		g->answer = LEDGER_OK;
 	return g->answer == LEDGER_OK;
@@ -126,7 +127,8 @@ hold_all(struct claims *c, struct ledger_op *op, struct ledger_name *names)
 
 	if (first == NULL)
 		return false;
-	while (n != NULL && (span_eq(n->tag, op->tag) || held_add(c, op, n->tag, HELD_DELETE, op->token) != NULL))
+	while (n != NULL &&
+	    (span_eq(n->tag, op->tag) || held_add(c, op, n->tag, HELD_DELETE, op->token) != NULL))
 		n = n->next;
 	if (n == NULL) {
 		first->names = names;
@@ -235,7 +237,8 @@ end_one(struct store *s, struct ledger_op *op, const struct ledger_name *n)
 	struct tag_record r;
 
 	found = store_get(s, op, n->tag, &r);
-	if (found != STORE_RECORD || r.state != TAG_DELETED || !ledger_digest_same(r.digest, n->digest))
+	if (found != STORE_RECORD || r.state != TAG_DELETED ||
+	    !ledger_digest_same(r.digest, n->digest))
 		return found != STORE_FAILED;
 	if (op->outcome != LEDGER_DELETE_KEPT)
 		return store_put(s, op, n->tag, &r, &change);

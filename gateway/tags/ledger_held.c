@@ -32,7 +32,8 @@ bucket_of(struct span registry, struct span repository, struct span tag)
 static bool
 is_of(const struct held *h, const struct ledger_op *op, struct span tag)
 {
-	return span_eq(h->tag, tag) && span_eq(h->repository, op->repository) && span_eq(h->registry, op->registry);
+	return span_eq(h->tag, tag) && span_eq(h->repository, op->repository) &&
+	    span_eq(h->registry, op->registry);
 }
 
 struct held *
@@ -67,7 +68,8 @@ keep(char **at, struct span s)
 }
 
 struct held *
-held_add(struct claims *c, struct ledger_op *op, struct span tag, enum held_kind kind, uint64_t token)
+held_add(
+    struct claims *c, struct ledger_op *op, struct span tag, enum held_kind kind, uint64_t token)
 {
 	struct held *h = calloc(1, sizeof *h + op->registry.n + op->repository.n + tag.n);
 	struct held **bucket = &c->bucket[bucket_of(op->registry, op->repository, tag)];

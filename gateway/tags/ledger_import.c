@@ -85,7 +85,8 @@ page(const struct claims *c, struct store *s, struct ledger_op *op)
 	if (!store_page(s, op))
 		return false;
 	for (struct ledger_row *r = op->page->rows; r != NULL; r = r->next) {
-		const struct ledger_op key = { .registry = r->registry, .repository = r->repository };
+		const struct ledger_op key = { .registry = r->registry,
+			.repository = r->repository };
 		const struct held *h = held_find(c, &key, r->tag);
 
 		r->held = h != NULL && h->kind == HELD_CLAIM;

@@ -75,7 +75,8 @@ read_row(sqlite3_stmt *q)
 static bool
 is_key(const struct ledger_row *r, const struct ledger_op *op)
 {
-	return span_eq(r->tag, op->tag) && span_eq(r->repository, op->repository) && span_eq(r->registry, op->registry);
+	return span_eq(r->tag, op->tag) && span_eq(r->repository, op->repository) &&
+	    span_eq(r->registry, op->registry);
 }
 
 static bool
@@ -97,15 +98,18 @@ bind_page(sqlite3_stmt *q, const struct ledger_op *op)
 	const struct ledger_page *p = op->page;
 
 	if (op->verb == LEDGER_LIST)
-		return bind_key(q, op, op->tag) && bind_number(q, 4, p->at_key ? 1 : (int64_t)p->limit + 1);
-	return bind_key(q, op, op->tag.n == 0 ? p->after_tag : op->tag) && bind_number(q, 4, (int64_t)p->limit + 1) &&
-	    bind_number(q, 5, p->after_seq);
+		return bind_key(q, op, op->tag) &&
+		    bind_number(q, 4, p->at_key ? 1 : (int64_t)p->limit + 1);
+	return bind_key(q, op, op->tag.n == 0 ? p->after_tag : op->tag) &&
+	    bind_number(q, 4, (int64_t)p->limit + 1) && bind_number(q, 5, p->after_seq);
 }
 
 bool
 store_page(struct store *s, struct ledger_op *op)
 {
-	sqlite3_stmt *q = s->stmt[op->verb == LEDGER_LIST ? LIST : op->tag.n == 0 ? HISTORY : TAG_HISTORY];
+	sqlite3_stmt *q = s->stmt[op->verb == LEDGER_LIST ? LIST
+		: op->tag.n == 0			  ? HISTORY
+							  : TAG_HISTORY];
 	struct ledger_row **end = &op->page->rows, *r;
 	unsigned seen = 0;
 	int rc;

@@ -103,9 +103,4 @@ void claims_batch_ended(struct claims *c, bool kept) NONNULL(1);
 bool ledger_apply_delete(struct claims *c, struct store *s, struct ledger_op *op) NONNULL(1, 2, 3) WUNRES;
 bool ledger_apply_import(struct claims *c, struct store *s, struct ledger_op *op) NONNULL(1, 2, 3) WUNRES;
 
-/* "sha256:" and 64 lower-case hex digits, NUL-terminated. */
-bool ledger_digest_valid(const char digest[static LEDGER_DIGEST]) PURE;
-/* The same digest, which is one. */
-bool ledger_digest_same(const char a[static LEDGER_DIGEST], const char b[static LEDGER_DIGEST]) PURE;
-
 #endif

@@ -21,72 +21,123 @@ static const struct story {
 	const char *name, *steps;
 } stories[] = {
 	/* shares */
-	{ "a share keeps overwrites and deletes away", "claim1 v a = new; confirm1 v = ok; claim1 v a = same; claim2 v a = same;"
-		" claim3 v b+ = busy; claim3 v b = locked a; begin3 v = busy; begin3 @a = busy; release1 v = ok; claim3 v b+ = busy;"
-		" confirm2 v = ok; claim3 v b+ = over a; look v = !b" },
-	{ "a share ends once", "claim1 v a = new; confirm1 v = ok; claim1 v a = same; unresolve1 v = ok; unresolve1 v = absent;"
-		" look v = =a; claim2 v a = same; found2 v b = absent; claim3 v b+ = over a" },
-	{ "a share is gone after a restart", "claim1 v a = new; confirm1 v = ok; claim1 v a = same; restart; claim2 v b+ = over a" },
-	{ "no share of a claim", "claim1 v a = new; claim2 v a = busy; begin2 v = busy; begin2 @a = busy" },
+	{ "a share keeps overwrites and deletes away",
+	    "claim1 v a = new; confirm1 v = ok; claim1 v a = same; claim2 v a = same;"
+	    " claim3 v b+ = busy; claim3 v b = locked a; begin3 v = busy; begin3 @a = busy;"
+	    " release1 v = ok; claim3 v b+ = busy; confirm2 v = ok; claim3 v b+ = over a;"
+	    " look v = !b" },
+	{ "a share ends once",
+	    "claim1 v a = new; confirm1 v = ok; claim1 v a = same; unresolve1 v = ok;"
+	    " unresolve1 v = absent; look v = =a; claim2 v a = same; found2 v b = absent;"
+	    " claim3 v b+ = over a" },
+	{ "a share is gone after a restart",
+	    "claim1 v a = new; confirm1 v = ok; claim1 v a = same; restart; claim2 v b+ = over a" },
+	{ "no share of a claim",
+	    "claim1 v a = new; claim2 v a = busy; begin2 v = busy; begin2 @a = busy" },
 	/* delete by tag */
-	{ "deleted", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; claim2 v a = busy; claim2 v b = busy; claim2 v b+ = busy;"
-		" begin2 v = busy; begin2 @a = busy; look v = =a; mark1 v = ok; look v = #a; claim2 v a = busy; done1 v = ok; look v = #a;"
-		" claim2 v b = locked a; claim2 v b+ = over a; release2 v = ok; look v = #a; claim2 v a = over a; look v = !a; confirm2 v = ok;"
-		" look v = =a" },
-	{ "kept", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; kept1 v = ok; look v = =a; kept1 v = absent;"
-		" claim1 v a = same" },
-	{ "kept, never marked", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; kept1 v = ok; look v = =a" },
-	{ "unsure", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; unsure1 v = ok; look v = #a; claim2 v a = over a;"
-		" unresolve2 v = ok; look v = ?a; claim2 v b+ = unresolved a; later; settle v a = ok; look v = #a" },
-	{ "a tombstone deleted again, kept", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; done1 v = ok;"
-		" begin1 v = ok v:a#; mark1 v = ok; kept1 v = ok; look v = #a" },
-	{ "without a record", "begin1 v = ok; claim2 v a = busy; mark1 v c = ok; look v = #c; done1 v = ok; look v = #c; claim1 v a = locked c" },
-	{ "without a record, kept", "begin1 v = ok; mark1 v c = ok; kept1 v = ok; look v = none; claim1 v a = new" },
-	{ "without a record, nothing found", "begin1 v = ok; mark1 v = ok; done1 v = ok; look v = none" },
-	{ "killed before the mark", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; restart; look v = =a; mark1 v = absent" },
-	{ "killed after the mark", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; restart; look v = #a; kept1 v = absent;"
-		" look v = #a; claim1 v b = locked a; claim1 v a = over a" },
-	{ "not the deleter", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; claim2 x a = new; mark2 v = absent; kept2 v = absent;"
-		" confirm1 v = absent; look v = =a" },
-	{ "under a claim", "claim1 v a = new; begin2 v = busy; unresolve1 v = ok; begin2 v = unresolved" },
+	{ "deleted",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; claim2 v a = busy;"
+	    " claim2 v b = busy; claim2 v b+ = busy; begin2 v = busy; begin2 @a = busy;"
+	    " look v = =a; mark1 v = ok; look v = #a; claim2 v a = busy; done1 v = ok;"
+	    " look v = #a; claim2 v b = locked a; claim2 v b+ = over a; release2 v = ok;"
+	    " look v = #a; claim2 v a = over a; look v = !a; confirm2 v = ok; look v = =a" },
+	{ "kept",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; kept1 v = ok;"
+	    " look v = =a; kept1 v = absent; claim1 v a = same" },
+	{ "kept, never marked",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; kept1 v = ok; look v = =a" },
+	{ "unsure",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; unsure1 v = ok;"
+	    " look v = #a; claim2 v a = over a; unresolve2 v = ok; look v = ?a;"
+	    " claim2 v b+ = unresolved a; later; settle v a = ok; look v = #a" },
+	{ "a tombstone deleted again, kept",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; done1 v = ok;"
+	    " begin1 v = ok v:a#; mark1 v = ok; kept1 v = ok; look v = #a" },
+	{ "without a record",
+	    "begin1 v = ok; claim2 v a = busy; mark1 v c = ok; look v = #c; done1 v = ok;"
+	    " look v = #c; claim1 v a = locked c" },
+	{ "without a record, kept",
+	    "begin1 v = ok; mark1 v c = ok; kept1 v = ok; look v = none; claim1 v a = new" },
+	{ "without a record, nothing found",
+	    "begin1 v = ok; mark1 v = ok; done1 v = ok; look v = none" },
+	{ "killed before the mark",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; restart; look v = =a;"
+	    " mark1 v = absent" },
+	{ "killed after the mark",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; mark1 v = ok; restart;"
+	    " look v = #a; kept1 v = absent; look v = #a; claim1 v b = locked a;"
+	    " claim1 v a = over a" },
+	{ "not the deleter",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; claim2 x a = new;"
+	    " mark2 v = absent; kept2 v = absent; confirm1 v = absent; look v = =a" },
+	{ "under a claim",
+	    "claim1 v a = new; begin2 v = busy; unresolve1 v = ok; begin2 v = unresolved" },
 	/* delete by digest */
-	{ "all names of a digest", "claim1 v a = new; confirm1 v = ok; claim1 w a = new; confirm1 w = ok; claim1 x b = new; confirm1 x = ok;"
-		" begin1 @a = ok v:a w:a; claim2 new a = busy; claim2 w b+ = busy; claim2 x c+ = over b; claim3 y b = new; mark1 @a = ok;"
-		" look v = #a; look w = #a; look x = !c; done1 @a = ok; claim1 new a = new" },
-	{ "all names, kept", "claim1 v a = new; confirm1 v = ok; claim1 w a = new; confirm1 w = ok; begin1 w = ok w:a; mark1 w = ok;"
-		" done1 w = ok; begin1 @a = ok v:a w:a#; mark1 @a = ok; kept1 @a = ok; look v = =a; look w = #a; claim1 v a = same" },
-	{ "a digest without names", "begin1 @a = ok; claim2 v a = busy; mark1 @a c = ok; done1 @a = ok; claim2 v a = new" },
-	{ "a name under an overwrite", "claim1 v a = new; confirm1 v = ok; claim1 v b+ = over a; begin2 @a = busy; begin2 @b = busy;"
-		" unresolve1 v = ok; begin2 @a = unresolved; begin2 @b = unresolved" },
-	{ "two deletes of names that meet", "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; begin2 @a = busy; begin2 @b = ok; kept1 v = ok;"
-		" begin1 @a = ok v:a; begin3 @a = busy" },
-	{ "found while it is deleted", "claim1 v b = new; begin2 @a = ok; found1 v a = busy; look v = none; mark2 @a = ok; done2 @a = ok" },
-	{ "adopted while it is deleted", "claim1 v b = new; unresolve1 v = ok; begin2 @a = ok; later; adopt v b:a = busy; done2 @a = ok;"
-		" adopt v b:a = ok; look v = =a" },
-	{ "no digest", "begin1 @- = down" },
+	{ "all names of a digest",
+	    "claim1 v a = new; confirm1 v = ok; claim1 w a = new; confirm1 w = ok;"
+	    " claim1 x b = new; confirm1 x = ok; begin1 @a = ok v:a w:a; claim2 new a = busy;"
+	    " claim2 w b+ = busy; claim2 x c+ = over b; claim3 y b = new; mark1 @a = ok;"
+	    " look v = #a; look w = #a; look x = !c; done1 @a = ok; claim1 new a = new" },
+	{ "all names, kept",
+	    "claim1 v a = new; confirm1 v = ok; claim1 w a = new; confirm1 w = ok;"
+	    " begin1 w = ok w:a; mark1 w = ok; done1 w = ok; begin1 @a = ok v:a w:a#;"
+	    " mark1 @a = ok; kept1 @a = ok; look v = =a; look w = #a; claim1 v a = same" },
+	{ "a digest without names",
+	    "begin1 @a = ok; claim2 v a = busy; mark1 @a c = ok; done1 @a = ok; claim2 v a = new" },
+	{ "a name under an overwrite",
+	    "claim1 v a = new; confirm1 v = ok; claim1 v b+ = over a; begin2 @a = busy;"
+	    " begin2 @b = busy; unresolve1 v = ok; begin2 @a = unresolved; begin2 @b = unresolved" },
+	{ "two deletes of names that meet",
+	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; begin2 @a = busy;"
+	    " begin2 @b = ok; kept1 v = ok; begin1 @a = ok v:a; begin3 @a = busy" },
+	{ "found while it is deleted",
+	    "claim1 v b = new; begin2 @a = ok; found1 v a = busy; look v = none; mark2 @a = ok;"
+	    " done2 @a = ok" },
+	{ "adopted while it is deleted",
+	    "claim1 v b = new; unresolve1 v = ok; begin2 @a = ok; later; adopt v b:a = busy;"
+	    " done2 @a = ok; adopt v b:a = ok; look v = =a" },
+	{ "no digest",
+	    "begin1 @- = down" },
 	/* import */
-	{ "imported", "import v a = ok; look v = =a; import v a = same a; import v b = locked a; look v = =a; claim1 v b = locked a; claim1 v a = same;"
-		" import v a = same a" },
-	{ "import of nothing", "import v - = down; look v = none" },
-	{ "import under a claim", "claim1 v a = new; import v a = busy a; import v b = busy a; unresolve1 v = ok; import v a = unresolved a;"
-		" look v = ?a" },
-	{ "import of a tombstone", "begin1 v = ok; import v a = busy; mark1 v a = ok; import v a = busy a#; done1 v = ok; import v a = same a#;"
-		" import v b = locked a#; look v = #a" },
-	{ "import of a digest that goes", "begin1 @a = ok; import v a = busy; import v b = ok; done1 @a = ok; import w a = ok" },
-	{ "a repository", "repository = ; imported; repository = imported; begin1 v = ok imported; drifted; repository = " },
+	{ "imported",
+	    "import v a = ok; look v = =a; import v a = same a; import v b = locked a;"
+	    " look v = =a; claim1 v b = locked a; claim1 v a = same; import v a = same a" },
+	{ "import of nothing",
+	    "import v - = down; look v = none" },
+	{ "import under a claim",
+	    "claim1 v a = new; import v a = busy a; import v b = busy a; unresolve1 v = ok;"
+	    " import v a = unresolved a; look v = ?a" },
+	{ "import of a tombstone",
+	    "begin1 v = ok; import v a = busy; mark1 v a = ok; import v a = busy a#;"
+	    " done1 v = ok; import v a = same a#; import v b = locked a#; look v = #a" },
+	{ "import of a digest that goes",
+	    "begin1 @a = ok; import v a = busy; import v b = ok; done1 @a = ok; import w a = ok" },
+	{ "a repository",
+	    "repository = nothing; imported; repository = imported; begin1 v = ok imported; drifted;"
+	    " repository = nothing" },
 	/* restored ledgers */
-	{ "put back", "claim1 v a = new; confirm1 v = ok; backup; claim1 w a = new; confirm1 w = ok; restore; repository = restored;"
-		" claim1 new a = restored; claim1 v a = same; release1 v = ok; claim1 v b = locked a; claim1 v b+ = over a; release1 v = ok; import w a = ok;"
-		" claim1 w b = locked a; claim1 new a = restored; restart; claim1 new a = restored; imported; claim1 new a = new; restart;"
-		" repository = imported" },
-	{ "put back, drift", "import v a = ok; backup; import w a = ok; restore; claim1 x a = restored; import v b = locked a; drifted; repository = ;"
-		" claim1 x a = new" },
-	{ "put back twice", "import v a = ok; backup; import w a = ok; restore; imported; repository = imported; backup; import x a = ok;"
-		" restore; repository = restored" },
-	{ "put back, not behind", "import v a = ok; backup; restore; repository = ; claim1 new a = new" },
-	{ "another ledger", "import v a = ok; lose; repository = restored; claim1 v a = restored; import v a = ok; imported; claim1 w a = new" },
-	{ "another ledger, no mark either", "import v a = ok; lose mark; lose; repository = ; claim1 v a = new" },
-	{ "a mark of nonsense", "import v a = ok; spoil mark; restart; repository = restored" },
+	{ "put back",
+	    "claim1 v a = new; confirm1 v = ok; backup; claim1 w a = new; confirm1 w = ok;"
+	    " restore; repository = restored; claim1 new a = restored; claim1 v a = same;"
+	    " release1 v = ok; claim1 v b = locked a; claim1 v b+ = over a; release1 v = ok;"
+	    " import w a = ok; claim1 w b = locked a; claim1 new a = restored; restart;"
+	    " claim1 new a = restored; imported; claim1 new a = new; restart;"
+	    " repository = imported" },
+	{ "put back, drift",
+	    "import v a = ok; backup; import w a = ok; restore; claim1 x a = restored;"
+	    " import v b = locked a; drifted; repository = nothing; claim1 x a = new" },
+	{ "put back twice",
+	    "import v a = ok; backup; import w a = ok; restore; imported; repository = imported;"
+	    " backup; import x a = ok; restore; repository = restored" },
+	{ "put back, not behind",
+	    "import v a = ok; backup; restore; repository = nothing; claim1 new a = new" },
+	{ "another ledger",
+	    "import v a = ok; lose; repository = restored; claim1 v a = restored;"
+	    " import v a = ok; imported; claim1 w a = new" },
+	{ "another ledger, no mark either",
+	    "import v a = ok; lose mark; lose; repository = nothing; claim1 v a = new" },
+	{ "a mark of nonsense",
+	    "import v a = ok; spoil mark; restart; repository = restored" },
 };
 
 /* ---- the world ---- */
@@ -260,7 +311,7 @@ repository(char *out, size_t size)
 	struct ledger_op op = { .verb = LEDGER_REPOSITORY };
 
 	CHECK_ROW(apply(&op) && op.answer == LEDGER_OK, w.name);
-	snprintf(out, size, "%s%s", op.imported ? "imported" : "", op.restored ? "restored" : "");
+	snprintf(out, size, "%s", op.imported ? "imported" : op.restored ? "restored" : "nothing");
 }
 
 /* Steps of the world; false: not one of them. */
