@@ -113,7 +113,7 @@ answer_refusal(struct request *r, enum refuse why)
 	free(body);
 }
 
-/* ---- Location and Link ---- */
+/* ---- Location ---- */
 
 /* The path and query of an absolute or absolute-path reference to the upstream itself; p == NULL otherwise. */
 static struct span
@@ -145,23 +145,11 @@ is_target(struct span s)
 static struct span
 sealed_location(struct request *r, struct span location)
 {
-	const struct config_upstream *u = r->upstream_config;
-	struct span target = at_upstream(u, location), text;
-	unsigned char nonce[LEASE_NONCE];
-	struct lease l = {
-		.expires = r->time_us / 1000000 + 24 * 3600,
-		.upstream = span_of(u->alias),
-		.origin = span_of(u->origin),
-	};
+	struct span target = at_upstream(r->upstream_config, location), text;
 
 	if (target.p == NULL || !is_target(target))
 		return SPAN_NONE;
-	l.url = arena_printf(r->arena, "%s%.*s", u->origin, SPAN_FMT(target));
-	if (!lease_holder(r->authn.who->issuer, r->authn.who->subject, l.holder))
-		return SPAN_NONE;
-	worker_random(r->worker, nonce, sizeof nonce);
-	text = l.url.p == NULL ? SPAN_NONE : lease_seal(r->worker->gateway->lease_keys, &l, r->route.repository,
-	    nonce, r->arena);
+	text = seal_target(r, target, r->route.repository);
 	if (text.p == NULL)
 		return SPAN_NONE;
 	return arena_printf(r->arena, "/v2/%.*s/blobs/uploads/%.*s", SPAN_FMT(r->route.repository),
@@ -210,30 +198,6 @@ write_location(struct request *r, struct http_writer *w, const struct http_head 
 	}
 	http_write_field_id(w, HTTP_FIELD_LOCATION, ours);
 	return REFUSE_NONE;
-}
-
-/* The next page, read by our own grammar and written anew; anything else is not passed on. */
-static void
-write_link(struct request *r, struct http_writer *w, struct span link)
-{
-	const struct config_upstream *u = r->upstream_config;
-	const char *end = link.n < 2 || link.p[0] != '<' ? NULL : memchr(link.p, '>', link.n);
-	struct span target, prefix = span_of(u->path);
-	struct route next;
-
-	if (end == NULL)
-		return;
-	target = at_upstream(u, (struct span){ link.p + 1, (size_t)(end - link.p) - 1 });
-	if (target.p == NULL || !span_starts(target, prefix) ||
-	    route_resolve(HTTP_GET, span_skip(target, prefix.n), &r->worker->config->limits.route, r->arena,
-	    &next) != REFUSE_NONE || next.op != r->route.op || !span_eq(next.repository, r->route.repository)) {
-		log_warn("req=%s upstream=%s msg=Link not understood, dropped", r->id, u->alias);
-		return;
-	}
-	target = route_target(&next, next.repository, r->arena);
-	if (target.p != NULL)
-		http_write_field_id(w, HTTP_FIELD_LINK,
-		    arena_printf(r->arena, "<%.*s>; rel=\"next\"", SPAN_FMT(target)));
 }
 
 /* ---- relaying ---- */
@@ -288,8 +252,6 @@ answer_relay(struct request *r, const struct http_head *h, const struct span *bo
 	why = write_location(r, &w, h);
 	if (why != REFUSE_NONE)
 		return why;
-	if (h->field[HTTP_FIELD_LINK].p != NULL)
-		write_link(r, &w, h->field[HTTP_FIELD_LINK]);
 	write_connection(r, &w);
 	out = http_write_end(&w);
 	if (out.p == NULL)
@@ -339,5 +301,36 @@ answer_whole(struct request *r, const struct http_head *h, struct span body)
 	if (r->head.method != HTTP_HEAD && h->status != 204 && h->status != 304)
 		r->rest = body;
 	answer_more(r);
+	return REFUSE_NONE;
+}
+
+enum refuse
+answer_list(struct request *r, const struct http_head *h, struct span type, struct span link, size_t length)
+{
+	/* not the others: they may speak of upstream's bytes, and these are ours */
+	static const enum http_field_id kept[] = { HTTP_FIELD_DOCKER_API_VERSION, HTTP_FIELD_WARNING,
+		HTTP_FIELD_OCI_FILTERS_APPLIED };
+	char *buf = arena_alloc(r->arena, HEAD_MAX);
+	struct http_writer w;
+	struct span out;
+
+	if (buf == NULL)
+		return REFUSE_NO_MEMORY;
+	r->keep_alive = request_keeps_alive(r);
+	http_writer_init(&w, buf, HEAD_MAX);
+	http_write_status_line(&w, 200, span_of(http_reason(200)));
+	http_write_field_id(&w, HTTP_FIELD_CONTENT_TYPE, type);
+	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, length);
+	for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+		if (h->field[kept[i]].p != NULL)
+			http_write_field_id(&w, kept[i], h->field[kept[i]]);
+	if (link.p != NULL)
+		http_write_field_id(&w, HTTP_FIELD_LINK, link);
+	write_connection(r, &w);
+	out = http_write_end(&w);
+	if (out.p == NULL)
+		return REFUSE_UPSTREAM_BAD;
+	r->status = 200;
+	send_bytes(r, out);
 	return REFUSE_NONE;
 }

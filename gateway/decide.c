@@ -4,9 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <openssl/crypto.h>
-
-#include "gateway/request.h"
+#include "gateway/lists/list.h"
 #include "policy/client.h"
 
 #define UPLOAD_GRACE 3600	/* seconds an upload may outlive its token (a manifest PUT never does) */
@@ -78,17 +76,21 @@ gather_client(struct request *r)
 static void
 gather_registry(struct request *r)
 {
-	bool tag = r->route.reference_type == REFERENCE_TAG, digest = r->route.reference_type == REFERENCE_DIGEST;
+	bool tag = r->route.reference_type == REFERENCE_TAG, mount = r->route.op == ROUTE_BLOB_MOUNT;
+	bool digest = r->route.reference_type == REFERENCE_DIGEST || mount;
 
 	know(r, KEY_REGISTRY_UPSTREAM, span_of(r->upstream_config->alias));
 	know(r, KEY_REGISTRY_REPOSITORY, r->route.repository);
 	know(r, KEY_REGISTRY_MOUNT_FROM, r->route.from);
 	know(r, KEY_REGISTRY_TAG, tag ? r->route.reference : SPAN_NONE);
-	know(r, KEY_REGISTRY_DIGEST, digest ? r->route.reference : SPAN_NONE);
+	know(r, KEY_REGISTRY_DIGEST, mount ? r->route.mount : digest ? r->route.reference : SPAN_NONE);
 	know(r, KEY_REGISTRY_REFERENCE_TYPE, tag ? SPAN("tag") : digest ? SPAN("digest") : SPAN_NONE);
 	/* the digest of a pushed manifest is known once it is read */
 	if (r->route.op == ROUTE_MANIFEST_PUT && tag)
 		r->facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
+	/* each tag of a list is its own question, when policy asks it at all */
+	if (r->route.op == ROUTE_TAGS_LIST)
+		r->facts[KEY_REGISTRY_TAG].state = FACT_LATER;
 }
 
 static bool
@@ -124,15 +126,39 @@ decide(struct request *r, enum policy_action action, struct span repository, str
 	return out->verdict;
 }
 
-/* Both rights: the blob is read there and written here (and both names must be of one upstream). */
-static bool
-may_mount(struct request *r)
+/* Both rights: the blob is read there and written here (and both names must be of one upstream). NULL: they are there. */
+static const char *
+mount_refused(struct request *r)
 {
 	struct decision d;
 
-	return config_upstream_for(r->worker->config, r->route.from) == r->upstream_config &&
-	    decide(r, ACTION_MountBlob, r->route.repository, &d) == VERDICT_ALLOW &&
-	    decide(r, ACTION_PullBlob, r->route.from, &d) == VERDICT_ALLOW;
+	if (r->route.stripped_mount.p != NULL)
+		return "no source named";
+	if (config_upstream_for(r->worker->config, r->route.from) != r->upstream_config)
+		return "the source is of another upstream";
+	if (decide(r, ACTION_MountBlob, r->route.repository, &d) != VERDICT_ALLOW)
+		return "no right to mount here";
+	if (decide(r, ACTION_PullBlob, r->route.from, &d) != VERDICT_ALLOW)
+		return "no right to pull there";
+	return NULL;
+}
+
+/*
+ * Clients try mounts unasked. Without the right it is a plain upload, never a refusal: the same answer as for a blob
+ * that is not there. The event tells the difference.
+ */
+static void
+judge_mount(struct request *r)
+{
+	const char *why = mount_refused(r);
+
+	if (why == NULL)
+		return;
+	if (r->route.op == ROUTE_BLOB_MOUNT)
+		route_strip_mount(&r->route);
+	gather_registry(r);
+	r->detail = arena_printf(r->arena, "mount of %.*s from %.*s made an upload: %s", SPAN_FMT(r->route.stripped_mount),
+	    SPAN_FMT(r->route.stripped_from), why);
 }
 
 static enum verdict
@@ -142,11 +168,8 @@ decide_op(struct request *r)
 	enum policy_action action;
 	struct decision other;
 
-	if (r->route.op == ROUTE_BLOB_MOUNT && !may_mount(r)) {
-		/* clients try this unasked: without the right it is a plain upload, never a refusal */
-		r->route.op = ROUTE_UPLOAD_START;
-		r->route.mount = r->route.from = SPAN_NONE;
-	}
+	if (r->route.op == ROUTE_BLOB_MOUNT || r->route.stripped_mount.p != NULL)
+		judge_mount(r);
 	if (r->route.op == ROUTE_BLOB_MOUNT)
 		return decide(r, ACTION_PushBlob, repository, &r->decision);
 	action = route_action(r->route.op);
@@ -177,21 +200,6 @@ refusal_for(struct request *r)
 	if (r->decision.verdict == VERDICT_NEED || r->decision.unknown)
 		return REFUSE_FACT_UNKNOWN;
 	return r->decision.verdict == VERDICT_EXPLICIT_DENY ? REFUSE_DENIED_BY_POLICY : REFUSE_NOT_ALLOWED;
-}
-
-/* An upload is its holder's only, in its repository, at the upstream it was begun at. */
-static bool
-open_lease(struct request *r)
-{
-	unsigned char holder[LEASE_HOLDER];
-
-	if (!lease_open(r->worker->gateway->lease_keys, r->route.reference, r->route.repository,
-	    r->time_us / 1000000, r->arena, &r->lease))
-		return false;
-	return lease_holder(r->authn.who->issuer, r->authn.who->subject, holder) &&
-	    CRYPTO_memcmp(holder, r->lease.holder, sizeof holder) == 0 &&
-	    span_eq(r->lease.upstream, span_of(r->upstream_config->alias)) &&
-	    span_eq(r->lease.origin, span_of(r->upstream_config->origin));
 }
 
 /* What the next issues will serve is refused safely until then. */
@@ -239,13 +247,17 @@ step_decide(struct request *r)
 	/* every login may check itself, unless policy says no in so many words */
 	if (r->route.op == ROUTE_PING && v == VERDICT_DENY)
 		v = r->decision.verdict = VERDICT_ALLOW;
+	if (list_some_tags(r))
+		v = VERDICT_ALLOW;	/* lists/visible.c says which */
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
 		return not_served_yet(r) != REFUSE_NONE ? request_refuse(r, not_served_yet(r)) : NEXT;
 	if (v != VERDICT_ALLOW)
 		return request_refuse(r, refusal_for(r));
 	if (not_served_yet(r) != REFUSE_NONE)
 		return request_refuse(r, not_served_yet(r));
-	if (r->route.reference_type == REFERENCE_LEASE && !open_lease(r))
+	/* an upload is its holder's only, in its repository, at the upstream it was begun at */
+	if (r->route.reference_type == REFERENCE_LEASE &&
+	    !seal_open(r, r->route.reference, r->route.repository, &r->lease))
 		return request_refuse(r, REFUSE_UPLOAD_UNKNOWN);
 	if (request_is_write(r) && !spool_healthy(r->worker->gateway->spool))
 		return request_refuse(r, REFUSE_AUDIT_DOWN);

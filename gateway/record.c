@@ -45,8 +45,9 @@ audited_path(struct request *r)
 	const char *at = t.n == 0 ? NULL : memmem(t.p, t.n, uploads, sizeof uploads - 1);
 	size_t keep;
 
+	/* refused before anybody was asked for; or a cursor, which is long and tells nothing */
 	if (at == NULL)
-		return r->authn.method == NULL ? without_values(r, t) : t;	/* refused before anybody was asked for */
+		return r->authn.method == NULL || r->route.cursor.p != NULL ? without_values(r, t) : t;
 	keep = (size_t)(at - t.p) + sizeof uploads - 1;
 	/* a raw id of somebody's probing is short and worth seeing; a lease is neither */
 	if (t.n - keep <= 64 && r->route.reference_type != REFERENCE_LEASE)
@@ -132,6 +133,8 @@ record_request(struct request *r, struct spool_wait *wait)
 		e.reason = refusal_of(REFUSE_CLIENT_GONE)->symbol;
 	else if (e.http.status >= 400)
 		e.reason = "upstream_status";
+	else if (r->route.stripped_mount.p != NULL)
+		e.reason = "mount_refused";	/* answered as an upload; the detail says why */
 	fill_actor(r, &e);
 	fill_registry(r, &e);
 	e.http.method = http_method_name(r->head.method);

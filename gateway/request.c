@@ -160,6 +160,7 @@ on_finished(struct loop_task *t)
 	bool keep = r->keep_alive && r->body_done && !r->failed && !r->body_broken;
 
 	free(r->bytes);
+	list_free(r->list);
 	policy_unref(r->policy);
 	if (r->authn.who != NULL)
 		identity_unref(r->authn.who);

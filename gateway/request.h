@@ -2,7 +2,7 @@
  * request.h - one request on its walk along the table of steps in request.c.
  *
  * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold -> pin
- * -> forward -> settle -> commit -> reply -> audit
+ * -> list -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
  * writes a status of ours. `audit` runs on every path: exactly one event a request.
@@ -33,6 +33,7 @@
 	X(content)	/* policy again, on what was read */ \
 	X(hold)		/* a PUT by tag: claim the tag */ \
 	X(pin)		/* a pull by tag, where tags.drift is not alarm: held against the ledger first */ \
+	X(list)		/* the catalog, tags, referrers: pages read whole, filtered, answered */ \
 	X(forward)	/* to upstream, and its answer */ \
 	X(settle)	/* a write: confirm the claim */ \
 	X(commit)	/* a write: its event is on disk before the client hears of it */ \
@@ -105,6 +106,7 @@ struct request {
 	struct exchange *probe;		/* the hold's GET */
 	struct exchange *exchange;
 	struct pin *pin;		/* what the ledger says of the tag being pulled */
+	struct list *list;		/* the list being read */
 	struct answer answer;
 	bool kept_back;			/* the answer waits for settle */
 	struct claim *claim;		/* what the hold knows of us */
@@ -165,6 +167,7 @@ enum next step_manifest(struct request *r);
 enum next step_content(struct request *r);
 enum next step_hold(struct request *r);
 enum next step_pin(struct request *r);
+enum next step_list(struct request *r);
 enum next step_forward(struct request *r);
 enum next step_settle(struct request *r);
 enum next step_commit(struct request *r);
@@ -192,6 +195,18 @@ enum refuse answer_whole(struct request *r, const struct http_head *h, struct sp
 void answer_more(struct request *r) NONNULL(1);
 /* pin.c: the request is over, whatever the ledger still has to say. */
 void pin_abandon(struct request *r) NONNULL(1);
+/* answer.c: the head of a list whose body of `length` bytes follows; some fields of upstream's are kept. */
+enum refuse answer_list(struct request *r, const struct http_head *h, struct span type, struct span link,
+    size_t length);
+/* lists/list.c: the request is over (NULL is fine). */
+void list_free(struct list *l);
+/*
+ * seal.c: a target at upstream, sealed for this caller and `bound`, a repository (uploads) or a path (lists), for a
+ * day. {NULL,0} when too long or out of memory.
+ */
+struct span seal_target(struct request *r, struct span target, struct span bound) NONNULL(1) WUNRES;
+/* False for what was not sealed for this caller, upstream and `bound`, or is too old. */
+bool seal_open(struct request *r, struct span text, struct span bound, struct lease *out) NONNULL(1, 4) WUNRES;
 /* forward.c: path and query at upstream for what is asked without a lease. {NULL,0}: out of memory. */
 struct span forward_target(struct request *r, const struct route *route) NONNULL(1, 2) WUNRES;
 /* forward.c: GET a target of upstream's; ctx of the ops is the request. NULL: *why. */

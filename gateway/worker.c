@@ -158,6 +158,8 @@ drain(struct mail *m)
 
 	w->draining = true;
 	stop_listening(w);
+	/* what the offload thread did last: its requests are still here */
+	event_base_loop(w->loop->base, EVLOOP_NONBLOCK);
 	for (struct conn *c = w->conns, *next; c != NULL; c = next) {
 		next = c->next;
 		conn_drain(c);

@@ -209,7 +209,7 @@ lease_seal(const struct lease_keys *k, const struct lease *l, struct span reposi
 	char *text;
 
 	if (l->upstream.n > UPSTREAM_MAX || l->origin.n > ORIGIN_MAX || l->url.n > LEASE_URL_MAX || l->expires < 0 ||
-	    repository.n == 0 || repository.n > 255 || FRAME + n > RAW_MAX)
+	    repository.n == 0 || repository.n > LEASE_BOUND_MAX || FRAME + n > RAW_MAX)
 		return SPAN_NONE;
 	raw = arena_alloc(a, FRAME + n);
 	if (raw == NULL)
@@ -235,7 +235,7 @@ lease_open(const struct lease_keys *k, struct span text, struct span repository,
 	unsigned char *raw, *plain;
 	size_t n;
 
-	if (text.n == 0 || text.n > LEASE_MAX || repository.n == 0 || repository.n > 255)
+	if (text.n == 0 || text.n > LEASE_MAX || repository.n == 0 || repository.n > LEASE_BOUND_MAX)
 		return false;
 	raw = arena_alloc(a, BASE64URL_DECODED(text.n));
 	if (raw == NULL)

@@ -17,6 +17,7 @@
 
 #define LEASE_MAX	6144u
 #define LEASE_URL_MAX	4096u
+#define LEASE_BOUND_MAX	512u	/* of the repository or path a lease is bound to */
 #define LEASE_NONCE	12u
 #define LEASE_HOLDER	32u	/* SHA-256 over issuer and subject, each length-prefixed */
 
@@ -37,7 +38,12 @@ void lease_keys_free(struct lease_keys *k);
 /* False when out of memory. */
 bool lease_holder(struct span issuer, struct span subject, unsigned char out[static LEASE_HOLDER]) WUNRES;
 
-/* nonce: fresh random bytes from the caller. {NULL,0} when too long or out of memory. */
+/*
+ * nonce: fresh random bytes from the caller. {NULL,0} when too long or out of memory.
+ *
+ * What is sealed is bound to `repository`. A cursor of a list is sealed like a lease and bound to the list's path,
+ * which begins with '/' and so is no repository: neither opens as the other.
+ */
 struct span lease_seal(const struct lease_keys *k, const struct lease *l, struct span repository,
     const unsigned char nonce[static LEASE_NONCE], struct arena *a) NONNULL(1, 2, 5) WUNRES;
 

@@ -40,6 +40,7 @@ enum query_key {
 	QUERY_FROM,
 	QUERY_ARTIFACT_TYPE,
 	QUERY_NS,
+	QUERY_CURSOR,
 	QUERY_KEYS
 };
 static const struct span key_name[QUERY_KEYS] = {
@@ -52,6 +53,7 @@ static const struct span key_name[QUERY_KEYS] = {
 	[QUERY_FROM] = { "from", 4 },
 	[QUERY_ARTIFACT_TYPE] = { "artifactType", 12 },
 	[QUERY_NS] = { "ns", 2 },
+	[QUERY_CURSOR] = { "cursor", 6 },
 };
 
 #define KEY(k) (1u << QUERY_##k)
@@ -64,7 +66,7 @@ static const struct row {
 } rows[] = {
 	{ PLACE_ROOT, HTTP_GET, ROUTE_PING, 0 },
 	{ PLACE_ROOT, HTTP_HEAD, ROUTE_PING, 0 },
-	{ PLACE_CATALOG, HTTP_GET, ROUTE_CATALOG, KEY(N) | KEY(LAST) },
+	{ PLACE_CATALOG, HTTP_GET, ROUTE_CATALOG, KEY(N) | KEY(LAST) | KEY(CURSOR) },
 	{ PLACE_MANIFEST, HTTP_GET, ROUTE_MANIFEST_GET, KEY(NS) },
 	{ PLACE_MANIFEST, HTTP_HEAD, ROUTE_MANIFEST_GET, KEY(NS) },
 	{ PLACE_MANIFEST, HTTP_PUT, ROUTE_MANIFEST_PUT, KEY(TAG) },
@@ -72,8 +74,8 @@ static const struct row {
 	{ PLACE_BLOB, HTTP_GET, ROUTE_BLOB_GET, KEY(NS) },
 	{ PLACE_BLOB, HTTP_HEAD, ROUTE_BLOB_GET, KEY(NS) },
 	{ PLACE_BLOB, HTTP_DELETE, ROUTE_BLOB_DELETE, 0 },
-	{ PLACE_TAGS, HTTP_GET, ROUTE_TAGS_LIST, KEY(N) | KEY(LAST) },
-	{ PLACE_REFERRERS, HTTP_GET, ROUTE_REFERRERS, KEY(ARTIFACT_TYPE) },
+	{ PLACE_TAGS, HTTP_GET, ROUTE_TAGS_LIST, KEY(N) | KEY(LAST) | KEY(CURSOR) },
+	{ PLACE_REFERRERS, HTTP_GET, ROUTE_REFERRERS, KEY(ARTIFACT_TYPE) | KEY(CURSOR) },
 	{ PLACE_UPLOADS, HTTP_POST, ROUTE_UPLOAD_START,
 	    KEY(MOUNT) | KEY(FROM) | KEY(DIGEST) | KEY(DIGEST_ALGORITHM) },
 	{ PLACE_UPLOAD, HTTP_GET, ROUTE_UPLOAD_STATUS, 0 },
@@ -312,6 +314,8 @@ set(struct route *r, enum query_key k, struct span v, const struct route_limits 
 		return keep(&r->artifact_type, v, made_of(v, type_bytes, VALUE_MAX), REFUSE_BAD_QUERY);
 	case QUERY_NS:
 		return keep(&r->ns, v, made_of(v, host_bytes, VALUE_MAX), REFUSE_BAD_QUERY);
+	case QUERY_CURSOR:
+		return keep(&r->cursor, v, made_of(v, lease_bytes, LEASE_MAX), REFUSE_BAD_CURSOR);
 	case QUERY_KEYS:
 		break;
 	}
@@ -466,6 +470,15 @@ set_reference(struct route *r, enum place place, struct span s, const struct rou
 	return REFUSE_NONE;
 }
 
+void
+route_strip_mount(struct route *r)
+{
+	r->op = ROUTE_UPLOAD_START;
+	r->stripped_mount = r->mount;
+	r->stripped_from = r->from;
+	r->mount = r->from = SPAN_NONE;
+}
+
 /* What the query makes of the operation. */
 static enum refuse
 refine(struct route *r)
@@ -474,15 +487,17 @@ refine(struct route *r)
 		r->op = ROUTE_TAG_DELETE;
 	if (r->op == ROUTE_UPLOAD_FINISH && r->digest.p == NULL)
 		return REFUSE_BAD_DIGEST;
+	if (r->cursor.p != NULL && r->last.p != NULL)
+		return REFUSE_BAD_QUERY; /* two places at once */
 	if (r->op != ROUTE_UPLOAD_START)
 		return REFUSE_NONE;
 	if (r->mount.p == NULL)
 		return r->from.p == NULL ? REFUSE_NONE : REFUSE_BAD_QUERY;
 	if (r->digest.p != NULL || r->digest_algorithm.p != NULL)
 		return REFUSE_BAD_QUERY;
-	/* a mount from anywhere would read any repository: it becomes an upload, which the spec lets us answer */
+	/* from anywhere: it would read any repository */
 	if (r->from.p == NULL)
-		r->mount = SPAN_NONE;
+		route_strip_mount(r);
 	else
 		r->op = ROUTE_BLOB_MOUNT;
 	return REFUSE_NONE;
@@ -603,7 +618,8 @@ struct span
 route_target(const struct route *r, struct span repository, struct arena *a)
 {
 	/* every byte of a value may become three; names, marks and the words of the grammar fit into the rest */
-	size_t values = r->digest.n + r->digest_algorithm.n + r->mount.n + r->from.n + r->last.n + r->artifact_type.n;
+	size_t values = r->digest.n + r->digest_algorithm.n + r->mount.n + r->from.n + r->last.n + r->artifact_type.n +
+	    r->cursor.n;
 	size_t size = 256 + repository.n + r->reference.n + 3 * values;
 	struct text t = { NULL, 0 };
 	struct span number = SPAN_NONE;
@@ -623,6 +639,7 @@ route_target(const struct route *r, struct span repository, struct arena *a)
 	add_parameter(&t, &mark, SPAN("n"), number);
 	add_parameter(&t, &mark, SPAN("last"), r->last);
 	add_parameter(&t, &mark, SPAN("artifactType"), r->artifact_type);
+	add_parameter(&t, &mark, SPAN("cursor"), r->cursor);
 	add_parameter(&t, &mark, SPAN("mount"), r->mount);
 	add_parameter(&t, &mark, SPAN("from"), r->from);
 	add_parameter(&t, &mark, SPAN("digest"), r->digest);

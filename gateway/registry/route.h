@@ -56,10 +56,12 @@ struct route {
 	struct span reference;			/* tag, digest (algorithm:hex) or upload lease */
 	/* query, decoded and checked; p == NULL when absent */
 	struct span digest, digest_algorithm, mount, from, last, artifact_type, ns;
+	struct span cursor;			/* of a Link of ours: where a list goes on, sealed */
 	bool has_n;
 	unsigned n;				/* page size, capped at 1000 */
 	struct span tags[ROUTE_TAGS_MAX];	/* PUT <digest>?tag=a&tag=b */
 	size_t n_tags;
+	struct span stripped_mount, stripped_from;	/* a mount was asked for; this is the plain upload made of it */
 };
 
 struct route_limits {
@@ -79,11 +81,15 @@ enum refuse route_resolve(enum http_method method, struct span target, const str
     struct arena *a, struct route *out) NONNULL(3, 4, 5) WUNRES;
 
 /*
- * The canonical upstream target for any op without a lease: path and query written from the fields.
+ * The canonical upstream target for any op without a lease: path and query written from the fields (a cursor is
+ * ours, and only in the targets of our Links).
  * `ns` is dropped; BLOB_MOUNT keeps mount and from. `repository` is what upstream calls it (may differ
  * from r->repository). {NULL,0} when out of memory.
  */
 struct span route_target(const struct route *r, struct span repository, struct arena *a) NONNULL(1, 3) WUNRES;
+
+/* A mount becomes the plain upload the specification lets us answer instead. */
+void route_strip_mount(struct route *r) NONNULL(1);
 
 const char *route_audit_name(enum route_op op) RETURNS_NONNULL PURE;	/* "manifest.put"; "none" */
 

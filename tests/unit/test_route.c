@@ -47,9 +47,11 @@ describe(enum refuse why, const struct route *r, struct arena *a, char *out, siz
 	print_span(out, size, "algorithm", r->digest_algorithm);
 	print_span(out, size, "mount", r->mount);
 	print_span(out, size, "from", r->from);
+	print_span(out, size, "stripped", r->stripped_mount);
 	print_span(out, size, "last", r->last);
 	print_span(out, size, "type", r->artifact_type);
 	print_span(out, size, "ns", r->ns);
+	print_span(out, size, "cursor", r->cursor);
 	for (size_t i = 0; i < r->n_tags; i++)
 		print_span(out, size, "+tag", r->tags[i]);
 	if (r->reference_type == REFERENCE_LEASE)
