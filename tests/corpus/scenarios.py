@@ -285,6 +285,27 @@ def scn_028(lab, case):
     return s
 
 
+def scn_048(lab, case):
+    """The catalog holds what may be read; tags that may not be listed sound the same whether they are there or not."""
+    lists = {"Sid": "Lists", "Effect": "Allow", "Principal": ["subject:test/ro"], "Action": ["registry:ListRepositories"],
+             "Resource": ["registry:up"]}
+    s = Scene(lab, case["id"], {**POLICY, "Statement": POLICY["Statement"] + [lists]})
+    for name in ("aardvark", "app", "locked", "other", "zebra"):
+        s.stub.put(name, "latest", labs.OCI_MANIFEST, BODIES["manifest1"])
+    for step in case["steps"]:
+        mark = s.stub.mark()
+        r = s.as_who(step["as"], step["method"], step["target"])
+        if step["expect"] == "only readable names":
+            s.expect(r.status == 200 and json.loads(r.body) == {"repositories": ["app"]}, f"catalog for {step['as']}: {r}")
+        else:
+            s.status(r, step["expect"], step["target"])
+            s.expect(s.stub.since(mark) == ([], 0), f"{step['target']}: asked upstream")
+    answers = [s.as_who("other", "GET", f"/v2/{repo}/tags/list") for repo in ("locked", "nosuch")]
+    said = [(a.status, a.reason, re.sub(rb'"event":"\w+"', b"", a.body), sorted(k for k, _ in a.headers)) for a in answers]
+    s.expect(said[0] == said[1] and answers[0].status == 403, f"forbidden and absent: {said}")
+    return s
+
+
 def scn_050(lab, case):
     """Known identity: 403 for both; none: 401 for both. The same words, and no upstream."""
     s = Scene(lab, case["id"])

@@ -43,8 +43,9 @@ POLICY = {"Version": "2026-11-01", "Statement": [
     allow("NoPush", "pusher", ["PushBlob"], ["repo:up/dst/nopush"], "Deny"),
     allow("OneBlobLess", "pusher", ["PullBlob"], ["repo:up/src"], "Deny",
           Condition={"StringEquals": {"registry:Digest": [labs.digest_of(b"withdrawn")]}}),
-    allow("Elsewhere", "pusher", ["Push*", "Pull*", "MountBlob"], ["repo:other/*"]),
 ]}
+TWO = {**POLICY, "Statement": POLICY["Statement"] + [
+    allow("Elsewhere", "pusher", ["Push*", "Pull*", "MountBlob"], ["repo:other/*"])]}
 
 
 def wire(r):
@@ -73,11 +74,12 @@ def walk(g, token, target, key, most=2000):
         c.close()
 
 
-def check_walk(report, g, token, target, key, wanted, hidden, name, n=None):
+def check_walk(report, g, token, target, key, wanted, hidden, name, n=None, in_order=True):
     pages, raw, r = walk(g, token, target, key)
     names = [x for p in pages for x in p]
+    names = names if in_order else sorted(names)
     leaks = [h for h in hidden if h in raw]
-    report.ok(r.status == 200 and names == wanted and not leaks, f"{name}: exactly what may be seen, in order",
+    report.ok(r.status == 200 and names == wanted and not leaks, f"{name}: exactly what may be seen",
               f"{r}; {len(pages)} pages, {len(names)} names, missing {sorted(set(wanted) - set(names))[:3]}, "
               f"too many {sorted(set(names) - set(wanted))[:3]}, leaks {leaks[:3]}")
     if n:
@@ -130,9 +132,9 @@ def with_registry(lab, report):
     check_walk(report, g, token["last"], "/v2/_catalog?n=50", "repositories", [], REPOSITORIES, "catalog?n=50, nothing to see")
     for n in (None, 1, 7, 50):
         query = f"?n={n}" if n else ""
-        check_walk(report, g, token["full"], "/v2/many/tags/list" + query, "tags", TAGS, [], f"tags{query}, full")
+        check_walk(report, g, token["full"], "/v2/many/tags/list" + query, "tags", TAGS, [], f"tags{query}, full", in_order=False)
         check_walk(report, g, token["some"], "/v2/many/tags/list" + query, "tags", [t for t in TAGS if t.startswith("v")],
-                   ["internal"], f"tags{query}, some")
+                   ["internal"], f"tags{query}, some", in_order=False)
     check_walk(report, g, token["some"], "/v2/r000/team/tags/list", "tags", ["v1"], ["secret"], "tags of another")
     strangers(report, g, token)
     skopeo = adapters.Skopeo(lab)
@@ -140,7 +142,7 @@ def with_registry(lab, report):
         s = skopeo.session(skopeo, g, who)
         s.login(token[who].encode())
         ok, said = s.list("many")
-        report.ok(ok and json.loads(said)["Tags"] == wanted, f"skopeo list-tags, {who}: {len(wanted)} tags", said[-300:])
+        report.ok(ok and sorted(json.loads(said)["Tags"]) == wanted, f"skopeo list-tags, {who}: {len(wanted)} tags", said[-300:])
     real_mounts(lab, report, g, token, skopeo)
     ok, said = g.verify()
     report.ok(ok, f"lists: audit verify: {said}")
@@ -166,7 +168,7 @@ def strangers(report, g, token):
 # ---- mounts ----
 
 def event_of(g, action, repository):
-    return g.wait_event(lambda e: e["action"] == action and e["registry"]["repository"] == repository)
+    return g.wait_event(lambda e: e["action"] == action and e["registry"].get("repository") == repository)
 
 
 def real_mounts(lab, report, g, token, skopeo):
@@ -178,7 +180,7 @@ def real_mounts(lab, report, g, token, skopeo):
     for name, status in (("dst/allowed", 201), ("dst/nomount", 202)):
         args = ("copy", "--preserve-digests", "--src-cert-dir", skopeo.certs, "--dest-cert-dir", skopeo.certs)
         ok, said = s.run(*args, f"docker://{s.host}/src:v1", f"docker://{s.host}/{name}:v1")
-        events = [e for e in g.requests() if e["registry"]["repository"] == name and e["http"]["method"] == "POST"]
+        events = [e for e in g.requests() if e["registry"].get("repository") == name and e["http"]["method"] == "POST"]
         mounted = [e for e in events if e["action"] == "blob.mount" and e["http"]["status"] == 201]
         report.ok(ok and bool(mounted) == (status == 201), f"skopeo copy to {name}: mounts answered {status}, and the image is there",
                   f"{said[-300:]} {[(e['action'], e['reason'], e['http']['status']) for e in events]}")
@@ -189,7 +191,7 @@ def real_mounts(lab, report, g, token, skopeo):
 def mounts(lab, report):
     """What upstream is asked for, what the client hears, what the event says."""
     stub, other = stubs.Stub(), stubs.Stub()
-    g = labs.Gateway(lab, "mounts", stub.origin, POLICY)
+    g = labs.Gateway(lab, "mounts", stub.origin, TWO)
     with open(g.conf) as f:
         text = f.read()
     with open(g.conf, "w") as f:
@@ -282,7 +284,10 @@ def upstreams(lab, report):
             stub.hook = Pages(mixed, link=link)
             pages = check_walk(report, g, token["some"], f"/v2/_catalog?n={n}", "repositories", SEEN, ["secret", DENIED],
                                f"Link {link}, n={n}", n if link != "opaque" else None)
-            report.ok(all(len(p) for p in pages), f"Link {link}, n={n}: no page is empty", repr([len(p) for p in pages]))
+            report.ok(all(len(p) for p in pages[:-1]), f"Link {link}, n={n}: no page is empty but the last", repr([len(p) for p in pages]))
+            stub.hook = Pages(TAGS, key="tags", name="many", link=link)
+            check_walk(report, g, token["some"], f"/v2/many/tags/list?n={n}", "tags", [t for t in TAGS if t.startswith("v")],
+                       ["internal"], f"tags, Link {link}, n={n}", n if link != "opaque" else None)
     stub.hook = Pages(mixed, link="opaque")
     check_walk(report, g, token["some"], "/v2/_catalog", "repositories", SEEN, ["secret", DENIED], "Link opaque, no n")
 
