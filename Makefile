@@ -90,6 +90,12 @@ e2e: $(B)/tidewaiter ## five clients and raw ones through the gateway to docker-
 deploy: $(B)/tidewaiter ## installation, unit, image, Kubernetes files and guides, tried
 	@TIDEWAITER=$(B)/tidewaiter tests/deploy/run
 
+# no client of several seconds a step: the gateway is ten times slower
+e2e-tsan: ## raw clients, skopeo and a mixed load through a gateway under ThreadSanitizer
+	@$(MAKE) --no-print-directory B=build/tsan OPT=-O1 SAN="$(TSAN)" all
+	@TSAN_OPTIONS=$${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} TIDEWAITER=build/tsan/tidewaiter \
+	    tests/e2e/run raw registries drift clients:skopeo soak:0.3
+
 corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded
 	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
 
@@ -152,7 +158,7 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all tools unit fuzzers check test e2e deploy corpus corpus-asan asan tsan coverage fuzz bench lint layers install \
+.PHONY: all tools unit fuzzers check test e2e e2e-tsan deploy corpus corpus-asan asan tsan coverage fuzz bench lint layers install \
 	uninstall run help clean
 ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
 -include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))

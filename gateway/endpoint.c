@@ -71,11 +71,12 @@ split(struct span text, struct span *address, struct span *port)
 		if (end == NULL)
 			return false;
 		*address = (struct span){ text.p + 1, (size_t)(end - text.p) - 1 };
-		text = span_skip(text, address->n + 2);
-		if (text.n == 0)
-			return address->n > 0 && memchr(address->p, ':', address->n) != NULL;
-		*port = span_skip(text, 1);
-		return text.p[0] == ':' && port->n > 0 && memchr(address->p, ':', address->n) != NULL;
+		if (address->n == 0 || memchr(address->p, ':', address->n) == NULL)
+			return false;
+		if (++end == text.p + text.n)
+			return true;
+		*port = span_skip(text, address->n + 3);
+		return *end == ':' && port->n > 0;
 	}
 	colon = text.n == 0 ? NULL : memchr(text.p, ':', text.n);
 	if (colon == NULL || memchr(colon + 1, ':', text.n - (size_t)(colon + 1 - text.p)) != NULL)

@@ -1,7 +1,7 @@
 # pushers.py - many clients at once, as cheap as Python has them: processes of asyncio, each connection pushing without pause.
 #
-# A push is a small manifest (or blob) and the status that came for it, None when the connection ended before. Nothing is
-# asserted here: the caller knows what each push may come to.
+# A push is a small manifest (or blob) and the status that came for it, None when the connection ended before; without a body
+# it is a pull. Nothing is asserted here: the caller knows what each may come to.
 # SPDX-License-Identifier: Apache-2.0
 import asyncio
 import multiprocessing
@@ -17,7 +17,7 @@ import lab as labs
 class Push:
     name: str           # the tag, or "" for a blob
     digest: str
-    body: bytes
+    body: bytes         # None: GET it
     status: int = None  # of the answer; None: there was none
     reason: str = ""    # its reason phrase
 
@@ -31,8 +31,9 @@ class Connection:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context, server_hostname=labs.HOST)
 
     async def ask(self, method, target, body, kind=None):
-        self.writer.write((f"{method} {target} HTTP/1.1\r\nHost: {labs.HOST}\r\nAuthorization: Bearer {self.token}\r\n"
-                           + (f"Content-Type: {kind}\r\n" if kind else "") + f"Content-Length: {len(body)}\r\n\r\n").encode() + body)
+        about = f"Accept: {labs.OCI_MANIFEST}" if body is None else f"Content-Length: {len(body)}"
+        self.writer.write((f"{method} {target} HTTP/1.1\r\nHost: {labs.HOST}\r\nAuthorization: Bearer {self.token}\r\n{about}\r\n"
+                           + (f"Content-Type: {kind}\r\n" if kind else "") + "\r\n").encode() + (body or b""))
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         _, status, reason = (head[0] + "  ").split(" ", 2)
         fields = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:])}
@@ -40,6 +41,10 @@ class Connection:
         return int(status), reason.strip(), fields
 
     async def push(self, p):
+        if p.body is None:
+            where = f"manifests/{p.name}" if p.name else f"blobs/{p.digest}"
+            p.status, p.reason, _ = await self.ask("GET", f"/v2/{self.repo}/{where}", None)
+            return
         if p.name:
             p.status, p.reason, _ = await self.ask("PUT", f"/v2/{self.repo}/manifests/{p.name}", p.body, labs.OCI_MANIFEST)
             return
