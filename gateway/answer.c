@@ -68,7 +68,7 @@ write_allow(struct request *r, struct http_writer *w)
 		struct span name = http_method_name(methods[i]);
 		struct route other;
 
-		if (route_resolve(methods[i], r->head.target, &r->worker->config->limits.route, r->arena, &other) !=
+		if (route_resolve(methods[i], r->head.target, &r->config->limits.route, r->arena, &other) !=
 		    REFUSE_METHOD && n + name.n + 2 < sizeof allow)
 			n += (size_t)snprintf(allow + n, sizeof allow - n, "%s%.*s", n > 0 ? ", " : "",
 			    SPAN_FMT(name));
@@ -91,7 +91,7 @@ answer_refusal(struct request *r, enum refuse why)
 	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, body == NULL ? 0 : strlen(body));
 	if (row->status == 401) {
 		struct span realm = arena_printf(r->arena, "Basic realm=\"%s\"",
-		    r->worker->config->external_host);
+		    r->config->external_host);
 
 		http_write_field(&w, SPAN("WWW-Authenticate"), realm);
 	}
@@ -283,7 +283,7 @@ answer_more(struct request *r)
 		r->bytes_out += piece.n;
 		r->rest = span_skip(r->rest, piece.n);
 		if (stream_blocked(s) && r->rest.n > 0) {
-			stream_deadline(s, r->worker->config->limits.write_idle);
+			stream_deadline(s, r->config->limits.write_idle);
 			return;
 		}
 	}

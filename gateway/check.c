@@ -24,7 +24,7 @@ step_check(struct request *r)
 
 	if (r->head_refused != REFUSE_NONE)
 		return request_refuse(r, r->head_refused);
-	if (!host_served(r->worker->config, h->host))
+	if (!host_served(r->config, h->host))
 		return request_refuse(r, REFUSE_MISDIRECTED);
 	sni = stream_sni(r->conn->stream);
 	if (sni.n > 0 && !span_eq_nocase(sni, h->host))
@@ -110,7 +110,7 @@ check_fields(const struct request *r)
 	    r->head.framing == HTTP_FRAMING_NONE)
 		return REFUSE_LENGTH_REQUIRED;
 	if (r->route.op == ROUTE_MANIFEST_PUT && r->head.framing == HTTP_FRAMING_LENGTH &&
-	    r->head.length > r->worker->config->limits.manifest)
+	    r->head.length > r->config->limits.manifest)
 		return REFUSE_MANIFEST_TOO_LARGE;
 	return REFUSE_NONE;
 }
@@ -118,7 +118,7 @@ check_fields(const struct request *r)
 static const struct config_upstream *
 upstream_of(const struct request *r)
 {
-	const struct config *c = r->worker->config;
+	const struct config *c = r->config;
 
 	if (r->route.op == ROUTE_PING || r->route.op == ROUTE_CATALOG)
 		return &c->upstream[0];
@@ -128,7 +128,7 @@ upstream_of(const struct request *r)
 enum next
 step_route(struct request *r)
 {
-	const struct config *c = r->worker->config;
+	const struct config *c = r->config;
 	enum refuse why = route_resolve(r->head.method, r->head.target, &c->limits.route, r->arena, &r->route);
 
 	if (why != REFUSE_NONE)
@@ -143,6 +143,6 @@ step_route(struct request *r)
 		return NEXT;	/* said after we know who asks */
 	if (r->route.reference_type == REFERENCE_TAG && r->route.reference.n > r->upstream_config->tag_max)
 		return request_refuse(r, REFUSE_BAD_TAG);
-	r->upstream = r->worker->upstreams[r->upstream_config - c->upstream];
+	r->upstream = r->serving->upstreams[r->upstream_config - c->upstream];
 	return NEXT;
 }

@@ -46,7 +46,7 @@ static void
 probe_body(void *ctx, struct span payload)
 {
 	struct claim *c = ((struct request *)ctx)->claim;
-	size_t limit = c->worker->config->limits.manifest;
+	size_t limit = c->request->config->limits.manifest;
 
 	if (c->status == 0)
 		return;
@@ -227,8 +227,8 @@ step_hold(struct request *r)
 		.tag = r->route.reference,
 		.source = span_of(r->conn->ip),
 		.event_id = span_of(r->id),
-		.settle = r->worker->config->settle,
-		.read_back = r->worker->config->read_back,
+		.settle = r->config->settle,
+		.read_back = r->config->read_back,
 		.append_only = tag_is_append_only(r->route.reference),
 	};
 

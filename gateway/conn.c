@@ -79,7 +79,7 @@ await_head(struct conn *c, unsigned ms)
 void
 conn_request_done(struct conn *c, bool keep_alive)
 {
-	const struct config_limits *limits = &c->worker->config->limits;
+	const struct config_limits *limits = &c->worker->serving->config->limits;
 
 	c->request = NULL;
 	c->served++;
@@ -98,7 +98,7 @@ conn_request_done(struct conn *c, bool keep_alive)
 bool
 conn_may_go_on(const struct conn *c)
 {
-	const struct config_limits *limits = &c->worker->config->limits;
+	const struct config_limits *limits = &c->worker->serving->config->limits;
 
 	return c->state == CONN_REQUEST && !c->closing && !c->worker->draining &&
 	    c->served + 1 < limits->requests_per_connection &&
@@ -116,7 +116,7 @@ conn_want_body(struct conn *c, bool wanted)
 		return;
 	}
 	stream_resume(c->stream);
-	stream_deadline(c->stream, c->worker->config->limits.body_idle);
+	stream_deadline(c->stream, c->worker->serving->config->limits.body_idle);
 }
 
 void
@@ -135,7 +135,7 @@ on_ready(void *ctx)
 	struct conn *c = ctx;
 
 	metric_add(&c->worker->metrics, METRIC_HANDSHAKES, 1);
-	await_head(c, c->worker->config->limits.first_byte);
+	await_head(c, c->worker->serving->config->limits.first_byte);
 }
 
 /* The head is whole, or as bad as it will get. */
@@ -150,7 +150,7 @@ begin(struct conn *c, struct span bytes, enum refuse why)
 	if (a != NULL)
 		copy = arena_dup(a, bytes);
 	if (copy.p != NULL)
-		found = http_request_parse(copy, &c->worker->config->limits.http, a, &head);
+		found = http_request_parse(copy, &c->worker->serving->config->limits.http, a, &head);
 	c->state = CONN_REQUEST;
 	stream_deadline(c->stream, 0);
 	if (a == NULL) {
@@ -163,7 +163,7 @@ begin(struct conn *c, struct span bytes, enum refuse why)
 static size_t
 read_head(struct conn *c, struct span in)
 {
-	const struct config_limits *limits = &c->worker->config->limits;
+	const struct config_limits *limits = &c->worker->serving->config->limits;
 
 	if (!c->head_begun) {
 		c->head_begun = true;
@@ -300,9 +300,9 @@ note_peer(struct conn *c, const struct sockaddr *peer)
 }
 
 void
-conn_accept(struct worker *w, int fd, const struct sockaddr *peer, SSL_CTX *tls)
+conn_accept(struct worker *w, int fd, const struct sockaddr *peer, size_t listener)
 {
-	const struct config_limits *limits = &w->config->limits;
+	const struct config_limits *limits = &w->serving->config->limits;
 	unsigned source = source_slot(peer);
 	struct conn *c;
 
@@ -316,13 +316,14 @@ conn_accept(struct worker *w, int fd, const struct sockaddr *peer, SSL_CTX *tls)
 		close(fd);
 		return;
 	}
-	c->stream = stream_accept(w->loop, fd, tls, &conn_ops, c);
+	c->stream = stream_accept(w->loop, fd, w->serving->setup->listen_tls[listener], &conn_ops, c);
 	if (c->stream == NULL) {
 		source_disconnect(source);
 		free(c);
 		return;
 	}
 	c->worker = w;
+	c->listener = listener;
 	c->source = source;
 	c->task.run = free_task;
 	c->since = loop_monotonic_ms(w->loop);

@@ -24,6 +24,7 @@ enum conn_state {
 
 struct conn {
 	struct worker *worker;
+	size_t listener;		/* which of config->listen: a reload cannot change how many there are */
 	struct stream *stream;
 	struct conn *next, **prev;
 	enum conn_state state;
@@ -39,8 +40,8 @@ struct conn {
 	unsigned port;
 };
 
-/* Take over a connected socket. */
-void conn_accept(struct worker *w, int fd, const struct sockaddr *peer, SSL_CTX *tls) NONNULL(1, 3);
+/* Take over a socket that connected to config->listen[listener]. */
+void conn_accept(struct worker *w, int fd, const struct sockaddr *peer, size_t listener) NONNULL(1, 3);
 /* The request is over and audited: go on with the next one, or end. */
 void conn_request_done(struct conn *c, bool keep_alive) NONNULL(1);
 /* The request wants its body (again), or not now. */

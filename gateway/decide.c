@@ -12,7 +12,7 @@
 enum next
 step_identify(struct request *r)
 {
-	const struct config *c = r->worker->config;
+	const struct config *c = r->config;
 	int64_t now = r->time_us / 1000000;
 	uint32_t minute = (uint32_t)(now / 60);
 	int64_t grace = r->route.reference_type == REFERENCE_LEASE ? UPLOAD_GRACE : 0;
@@ -134,7 +134,7 @@ mount_refused(struct request *r)
 
 	if (r->route.stripped_mount.p != NULL)
 		return "no source named";
-	if (config_upstream_for(r->worker->config, r->route.from) != r->upstream_config)
+	if (config_upstream_for(r->config, r->route.from) != r->upstream_config)
 		return "the source is of another upstream";
 	if (decide(r, ACTION_MountBlob, r->route.repository, &d) != VERDICT_ALLOW)
 		return "no right to mount here";
@@ -190,7 +190,7 @@ refusal_for(struct request *r)
 {
 	const struct identity *who = r->authn.who;
 
-	if (who->type == PRINCIPAL_ANONYMOUS && r->worker->config->n_issuer > 0)
+	if (who->type == PRINCIPAL_ANONYMOUS && r->config->n_issuer > 0)
 		return REFUSE_NO_CREDENTIALS;
 	if (r->decision.message.n > 0) {
 		struct span text = arena_dup(r->arena, r->decision.message);
@@ -239,8 +239,8 @@ step_decide(struct request *r)
 
 	if (r->upstream_config == NULL)
 		return request_refuse(r, r->authn.who->type == PRINCIPAL_ANONYMOUS &&
-		    r->worker->config->n_issuer > 0 ? REFUSE_NO_CREDENTIALS : REFUSE_NOT_SERVED);
-	r->policy = policy_ref(r->worker->config->policy);
+		    r->config->n_issuer > 0 ? REFUSE_NO_CREDENTIALS : REFUSE_NOT_SERVED);
+	r->policy = policy_ref(r->config->policy);
 	if (!gather_facts(r))
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	v = decide_op(r);

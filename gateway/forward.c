@@ -287,7 +287,7 @@ on_body(void *ctx, struct span payload)
 		stream_flush(s);
 	if (stream_blocked(s)) {
 		exchange_pause(r->exchange);
-		stream_deadline(s, r->worker->config->limits.write_idle);
+		stream_deadline(s, r->config->limits.write_idle);
 	}
 }
 

@@ -91,7 +91,7 @@ drifted(struct request *r, struct span found)
 	struct pin *p = r->pin;
 
 	drift_report(r, found, span_of(p->op.current_digest));
-	if (r->worker->config->drift == DRIFT_PIN && !p->by_digest) {
+	if (r->config->drift == DRIFT_PIN && !p->by_digest) {
 		fetch(r, true);
 		return;
 	}
@@ -138,7 +138,7 @@ on_end(void *ctx)
 		judge(r, digest);
 	} else if (p->head->status == 404 && p->by_digest) {
 		request_fail(r, REFUSE_TAG_DRIFTED);
-	} else if (p->head->status == 404 && r->worker->config->drift == DRIFT_PIN && !p->op.deleted) {
+	} else if (p->head->status == 404 && r->config->drift == DRIFT_PIN && !p->op.deleted) {
 		drifted(r, SPAN_NONE);
 	} else if (p->head->status >= 300) {
 		answer(r);
@@ -231,7 +231,7 @@ step_pin(struct request *r)
 	char *at;
 
 	if (r->route.op != ROUTE_MANIFEST_GET || r->route.reference_type != REFERENCE_TAG ||
-	    r->worker->config->drift == DRIFT_ALARM)
+	    r->config->drift == DRIFT_ALARM)
 		return NEXT;
 	registry = arena_printf(r->arena, "%s%s", u->origin, u->path);
 	p = registry.p == NULL ? NULL : calloc(1, sizeof *p + registry.n + r->route.repository.n + r->route.reference.n);

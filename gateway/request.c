@@ -156,6 +156,7 @@ on_finished(struct loop_task *t)
 	struct request *r = (struct request *)(void *)((char *)t - offsetof(struct request, task));
 	struct conn *c = r->conn;
 	struct worker *w = r->worker;
+	struct serving *v = r->serving;
 	struct arena *a = r->arena;
 	bool keep = r->keep_alive && r->body_done && !r->failed && !r->body_broken;
 
@@ -165,6 +166,7 @@ on_finished(struct loop_task *t)
 	if (r->authn.who != NULL)
 		identity_unref(r->authn.who);
 	worker_arena_done(w, a);	/* r is gone */
+	serving_unref(v);
 	conn_request_done(c, keep);
 }
 
@@ -202,7 +204,7 @@ static bool
 body_comes_first(const struct request *r)
 {
 	return r->route.op == ROUTE_MANIFEST_PUT && !r->body_done && !must_close(r) &&
-	    !(r->head.framing == HTTP_FRAMING_LENGTH && r->head.length > r->worker->config->limits.manifest);
+	    !(r->head.framing == HTTP_FRAMING_LENGTH && r->head.length > r->config->limits.manifest);
 }
 
 static void
@@ -275,7 +277,7 @@ request_want_body(struct request *r, enum body_sink sink)
 static bool
 too_slow(struct request *r)
 {
-	const struct config_limits *limits = &r->worker->config->limits;
+	const struct config_limits *limits = &r->config->limits;
 	int64_t now = loop_monotonic_ms(r->worker->loop);
 
 	r->waited += now - r->waiting_since;
@@ -287,7 +289,7 @@ too_slow(struct request *r)
 bool
 request_collect(struct request *r, struct span payload)
 {
-	size_t limit = r->worker->config->limits.manifest;
+	size_t limit = r->config->limits.manifest;
 
 	if (payload.n > limit - r->n_bytes)
 		return false;
@@ -391,7 +393,7 @@ request_body(struct request *r, struct span in)
 		return in.n;
 	}
 	if (!r->reply_ended)
-		stream_deadline(r->conn->stream, r->worker->config->limits.body_idle);
+		stream_deadline(r->conn->stream, r->config->limits.body_idle);
 	while (!r->finished && !r->body_done && !r->body_broken && r->sink != SINK_HELD) {
 		struct span payload;
 		size_t used;
@@ -444,6 +446,8 @@ request_begin(struct conn *c, struct arena *a, const struct http_head *head, enu
 	c->request = r;
 	r->conn = c;
 	r->worker = c->worker;
+	r->serving = serving_ref(c->worker->serving);
+	r->config = r->serving->config;
 	r->arena = a;
 	r->task.run = on_finished;
 	r->head = *head;

@@ -67,6 +67,8 @@ struct answer {
 struct request {
 	struct conn *conn;
 	struct worker *worker;
+	struct serving *serving;	/* the worker's when the request began: one configuration to the end */
+	const struct config *config;	/* serving's */
 	struct arena *arena;
 	char id[EVENT_ID_LEN + 1];
 	int64_t time_us;		/* wall clock at the head */

@@ -16,13 +16,14 @@
 #include "gateway/command.h"
 #include "gateway/control.h"
 #include "gateway/log.h"
-#include "gateway/stream/tls.h"
 #include "gateway/worker.h"
 
 struct process {
 	struct gateway gateway;
+	struct setup *setup;		/* in force */
 	struct event_base *base;	/* signals and the admin listener */
 	struct worker **workers;
+	unsigned n_workers;
 	struct metrics **metrics;
 	struct metrics_view view;
 	struct admin *admin;
@@ -45,7 +46,7 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 	log_info("msg=signal %d: draining", (int)sig);
 	if (p->admin != NULL)
 		admin_draining(p->admin);
-	for (unsigned i = 0; i < p->gateway.config->workers; i++)
+	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_drain(p->workers[i]);
 	event_add(p->ended, &(struct timeval){ .tv_usec = ENDED_EVERY_US });
 }
@@ -63,41 +64,11 @@ on_ended(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-make_tls(struct gateway *g)
+make_gateway(struct gateway *g, const struct config *c)
 {
-	const struct config *c = g->config;
-	char err[256];
-
-	g->listen_tls = calloc(c->n_listen, sizeof *g->listen_tls);
-	g->upstream_tls = calloc(c->n_upstream, sizeof *g->upstream_tls);
-	if (g->listen_tls == NULL || g->upstream_tls == NULL)
-		log_fatal("out of memory");
-	for (size_t i = 0; i < c->n_listen; i++) {
-		const struct config_listen *l = &c->listen[i];
-
-		g->listen_tls[i] = tls_server_new(l->certificates, l->private_keys, l->n_certificates, err, sizeof err);
-		if (g->listen_tls[i] == NULL)
-			log_fatal("listen %s: %s", l->address, err);
-	}
-	for (size_t i = 0; i < c->n_upstream; i++) {
-		if (!c->upstream[i].tls)
-			continue;
-		g->upstream_tls[i] = tls_client_new(c->upstream[i].ca_file, err, sizeof err);
-		if (g->upstream_tls[i] == NULL)
-			log_fatal("upstream %s: %s", c->upstream[i].alias, err);
-	}
-}
-
-static void
-make_gateway(struct gateway *g)
-{
-	const struct config *c = g->config;
 	struct spool_options spool = { c->audit_directory, c->audit_segment_size };
 	char err[256];
 
-	g->lease_keys = lease_keys_new(c->cluster_keys, c->n_cluster_keys);
-	if (g->lease_keys == NULL)
-		log_fatal("cluster-key: needs at least 32 bytes");
 	g->spool = spool_open(&spool, err, sizeof err);
 	if (g->spool == NULL)
 		log_fatal("audit: %s", err);
@@ -107,21 +78,21 @@ make_gateway(struct gateway *g)
 	g->offload = offload_start();
 	if (g->offload == NULL)
 		log_fatal("cannot start a thread");
-	make_tls(g);
 }
 
 static void
 make_workers(struct process *p)
 {
-	unsigned n = p->gateway.config->workers;
+	unsigned n = p->setup->config->workers;
 	char err[256];
 
+	p->n_workers = n;
 	p->workers = calloc(n, sizeof *p->workers);
 	p->metrics = calloc(n, sizeof *p->metrics);
 	if (p->workers == NULL || p->metrics == NULL)
 		log_fatal("out of memory");
 	for (unsigned i = 0; i < n; i++) {
-		p->workers[i] = worker_new(&p->gateway, i, err, sizeof err);
+		p->workers[i] = worker_new(&p->gateway, p->setup, i, err, sizeof err);
 		if (p->workers[i] == NULL)
 			log_fatal("%s", err);
 		p->metrics[i] = &p->workers[i]->metrics;
@@ -131,7 +102,7 @@ make_workers(struct process *p)
 static void
 make_admin(struct process *p)
 {
-	const struct config *c = p->gateway.config;
+	const struct config *c = p->setup->config;
 	char err[256];
 
 	p->view = (struct metrics_view){
@@ -152,7 +123,7 @@ make_admin(struct process *p)
 static void
 make_control(struct process *p)
 {
-	const struct config *c = p->gateway.config;
+	const struct config *c = p->setup->config;
 	struct control_env env = { p->base, p->gateway.ledger, p->gateway.spool, c->settle };
 	char err[256];
 
@@ -181,7 +152,7 @@ raise_descriptor_limit(unsigned connections)
 static void
 stop(struct process *p)
 {
-	unsigned n = p->gateway.config->workers;
+	unsigned n = p->n_workers;
 
 	for (unsigned i = 0; i < n; i++)
 		worker_join(p->workers[i]);
@@ -201,13 +172,7 @@ stop(struct process *p)
 	event_free(p->sigint);
 	event_free(p->ended);
 	event_base_free(p->base);
-	for (size_t i = 0; i < p->gateway.config->n_listen; i++)
-		SSL_CTX_free(p->gateway.listen_tls[i]);
-	for (size_t i = 0; i < p->gateway.config->n_upstream; i++)
-		SSL_CTX_free(p->gateway.upstream_tls[i]);
-	free(p->gateway.listen_tls);
-	free(p->gateway.upstream_tls);
-	lease_keys_free(p->gateway.lease_keys);
+	setup_unref(p->setup);
 	free(p->workers);
 	free(p->metrics);
 }
@@ -215,13 +180,17 @@ stop(struct process *p)
 static int
 serve(struct config *c)
 {
-	struct process p = { .gateway.config = c };
+	struct process p = { 0 };
+	char err[256];
 
 	signal(SIGPIPE, SIG_IGN);
 	if (evthread_use_pthreads() != 0)
 		log_fatal("libevent: no threads");
 	raise_descriptor_limit(c->limits.connections);
-	make_gateway(&p.gateway);
+	p.setup = setup_new(c, err, sizeof err);
+	if (p.setup == NULL)
+		log_fatal("%s", err);
+	make_gateway(&p.gateway, c);
 	p.base = event_base_new();
 	if (p.base == NULL)
 		log_fatal("out of memory");
@@ -241,7 +210,6 @@ serve(struct config *c)
 		log_info("msg=serving %s on %s with %u workers", c->external_url, c->listen[i].address, c->workers);
 	event_base_dispatch(p.base);
 	stop(&p);
-	config_free(c);
 	log_info("msg=stopped");
 	return 0;
 }

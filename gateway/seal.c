@@ -25,7 +25,7 @@ seal_target(struct request *r, struct span target, struct span bound)
 	if (l.url.p == NULL || !lease_holder(r->authn.who->issuer, r->authn.who->subject, l.holder))
 		return SPAN_NONE;
 	worker_random(r->worker, nonce, sizeof nonce);
-	return lease_seal(r->worker->gateway->lease_keys, &l, bound, nonce, r->arena);
+	return lease_seal(r->serving->setup->lease_keys, &l, bound, nonce, r->arena);
 }
 
 bool
@@ -33,7 +33,7 @@ seal_open(struct request *r, struct span text, struct span bound, struct lease *
 {
 	unsigned char holder[LEASE_HOLDER];
 
-	if (!lease_open(r->worker->gateway->lease_keys, text, bound, r->time_us / 1000000, r->arena, out))
+	if (!lease_open(r->serving->setup->lease_keys, text, bound, r->time_us / 1000000, r->arena, out))
 		return false;
 	return lease_holder(r->authn.who->issuer, r->authn.who->subject, holder) &&
 	    CRYPTO_memcmp(holder, out->holder, sizeof holder) == 0 &&

@@ -24,7 +24,7 @@
 
 struct listener {
 	struct worker *worker;
-	SSL_CTX *tls;
+	size_t number;
 };
 
 /* ---- listening ---- */
@@ -68,7 +68,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *l = arg;
 	struct worker *w = l->worker;
-	unsigned limit = w->config->limits.connections;
+	unsigned limit = w->serving->config->limits.connections;
 
 	(void)what;
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
@@ -84,15 +84,16 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 			    memory_order_relaxed);
 			continue;
 		}
-		conn_accept(w, c, (const struct sockaddr *)&peer, l->tls);
+		conn_accept(w, c, (const struct sockaddr *)&peer, l->number);
 	}
 }
 
 static bool
 listen_all(struct worker *w, char *err, size_t err_size)
 {
-	const struct config *c = w->config;
+	const struct config *c = w->serving->config;
 
+	w->n_listen = c->n_listen;
 	w->listeners = calloc(c->n_listen, sizeof *w->listeners);
 	w->listen_fds = calloc(c->n_listen, sizeof *w->listen_fds);
 	if (w->listeners == NULL || w->listen_fds == NULL) {
@@ -110,7 +111,7 @@ listen_all(struct worker *w, char *err, size_t err_size)
 			return false;
 		}
 		l->worker = w;
-		l->tls = w->gateway->listen_tls[i];
+		l->number = i;
 		w->listeners[i] = event_new(w->loop->base, w->listen_fds[i], EV_READ | EV_PERSIST, on_accept, l);
 		if (w->listeners[i] == NULL || event_add(w->listeners[i], NULL) != 0) {
 			snprintf(err, err_size, "out of memory");
@@ -124,7 +125,7 @@ listen_all(struct worker *w, char *err, size_t err_size)
 static void
 stop_listening(struct worker *w)
 {
-	for (size_t i = 0; w->listeners != NULL && i < w->config->n_listen; i++) {
+	for (size_t i = 0; w->listeners != NULL && i < w->n_listen; i++) {
 		if (w->listeners[i] != NULL) {
 			free(event_get_callback_arg(w->listeners[i]));
 			event_free(w->listeners[i]);
@@ -153,8 +154,8 @@ static void
 drain(struct mail *m)
 {
 	struct worker *w = (struct worker *)(void *)((char *)m - offsetof(struct worker, drain_mail));
-	struct timeval tv = { .tv_sec = w->config->limits.drain / 1000,
-	    .tv_usec = w->config->limits.drain % 1000 * 1000 };
+	unsigned ms = w->serving->config->limits.drain;
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
 	w->draining = true;
 	stop_listening(w);
@@ -218,25 +219,8 @@ worker_arena_done(struct worker *w, struct arena *a)
 
 /* ---- life ---- */
 
-static bool
-make_upstreams(struct worker *w)
-{
-	const struct config *c = w->config;
-	struct upstream_env env = { w->loop, w->dns, &c->limits, &w->metrics };
-
-	w->upstreams = calloc(c->n_upstream, sizeof *w->upstreams);
-	if (w->upstreams == NULL)
-		return false;
-	for (size_t i = 0; i < c->n_upstream; i++) {
-		w->upstreams[i] = upstream_new(&env, &c->upstream[i], w->gateway->upstream_tls[i]);
-		if (w->upstreams[i] == NULL)
-			return false;
-	}
-	return true;
-}
-
 struct worker *
-worker_new(struct gateway *g, unsigned number, char *err, size_t err_size)
+worker_new(struct gateway *g, struct setup *s, unsigned number, char *err, size_t err_size)
 {
 	struct worker *w = calloc(1, sizeof *w);
 
@@ -244,7 +228,6 @@ worker_new(struct gateway *g, unsigned number, char *err, size_t err_size)
 	if (w == NULL)
 		return NULL;
 	w->gateway = g;
-	w->config = g->config;
 	w->number = number;
 	w->loop = loop_new();
 	if (w->loop == NULL)
@@ -260,7 +243,8 @@ worker_new(struct gateway *g, unsigned number, char *err, size_t err_size)
 	evdns_base_resolv_conf_parse(w->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 	evdns_base_set_option(w->dns, "timeout", "2");
 	evdns_base_set_option(w->dns, "attempts", "2");
-	if (!make_upstreams(w) || !listen_all(w, err, err_size))
+	w->serving = serving_new(s, w->loop, w->dns, &w->metrics);
+	if (w->serving == NULL || !listen_all(w, err, err_size))
 		goto fail;
 	return w;
 fail:
@@ -320,6 +304,10 @@ void
 worker_settle(struct worker *w)
 {
 	event_base_loop(w->loop->base, EVLOOP_NONBLOCK);
+	serving_unref(w->serving);
+	w->serving = NULL;
+	/* name look-ups that this cancelled say so */
+	event_base_loop(w->loop->base, EVLOOP_NONBLOCK);
 }
 
 void
@@ -327,9 +315,7 @@ worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return;
-	for (size_t i = 0; w->upstreams != NULL && i < w->config->n_upstream; i++)
-		upstream_free(w->upstreams[i]);
-	free(w->upstreams);
+	serving_unref(w->serving);
 	free(w->listeners);
 	free(w->listen_fds);
 	authn_free(w->authn);

@@ -1,7 +1,7 @@
 /*
  * worker.h - one thread: its event loop, listeners, client connections and upstream pools.
  *
- * Workers share nothing but what struct gateway holds, which is immutable or has a door of its own (ledger, spool).
+ * Workers share nothing but setups, which are immutable, and what struct gateway holds, which has doors of its own.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,22 +12,16 @@
 #include <stdatomic.h>
 
 #include "gateway/audit/spool.h"
-#include "gateway/config.h"
 #include "gateway/drift.h"
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
 #include "gateway/metrics.h"
 #include "gateway/offload.h"
-#include "gateway/registry/lease.h"
+#include "gateway/serving.h"
 #include "gateway/stream/stream.h"
 #include "gateway/tags/ledger.h"
-#include "gateway/upstream/upstream.h"
 
 struct gateway {		/* what all workers see */
-	const struct config *config;
-	SSL_CTX **listen_tls;		/* one a listener */
-	SSL_CTX **upstream_tls;		/* one an upstream; NULL for http */
-	struct lease_keys *lease_keys;
 	struct ledger *ledger;
 	struct spool *spool;
 	struct offload *offload;
@@ -42,7 +36,7 @@ struct conn;
 
 struct worker {
 	struct gateway *gateway;
-	const struct config *config;
+	struct serving *serving;	/* what new requests begin with; a reload replaces it */
 	unsigned number;
 	pthread_t thread;
 	struct loop *loop;
@@ -51,9 +45,9 @@ struct worker {
 	struct metrics metrics;
 	struct authn *authn;
 	struct drift *drift;
-	struct upstream **upstreams;	/* as config->upstream */
 	struct event **listeners;
 	int *listen_fds;
+	size_t n_listen;
 	struct conn *conns;		/* all open client connections */
 	size_t n_conns;
 	bool draining, started;
@@ -66,7 +60,8 @@ struct worker {
 };
 
 /* Sockets are opened here, on the caller's thread, so that an address in use is known at once. NULL with a reason. */
-struct worker *worker_new(struct gateway *g, unsigned number, char *err, size_t err_size) NONNULL(1, 3) WUNRES;
+struct worker *worker_new(struct gateway *g, struct setup *s, unsigned number, char *err, size_t err_size)
+    NONNULL(1, 2, 4) WUNRES;
 bool worker_start(struct worker *w) NONNULL(1) WUNRES;
 /* Any thread: stop accepting, end idle connections, let requests finish within limits.drain. */
 void worker_drain(struct worker *w) NONNULL(1);

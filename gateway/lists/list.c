@@ -81,7 +81,7 @@ find_next(struct request *r)
 		return;
 	}
 	l->by_name = route_resolve(HTTP_GET, span_skip(l->next, strlen(r->upstream_config->path)),
-	    &r->worker->config->limits.route, r->arena, &l->behind) == REFUSE_NONE && l->behind.last.n > 0 &&
+	    &r->config->limits.route, r->arena, &l->behind) == REFUSE_NONE && l->behind.last.n > 0 &&
 	    span_eq(l->behind.last, listing_name_span(&l->listing.last));
 	if (r->route.has_n) {
 		l->behind.has_n = true;

@@ -43,7 +43,7 @@ repository_visible(struct request *r, struct span repository)
 	struct decision d;
 	bool seen;
 
-	if (config_upstream_for(r->worker->config, repository) != r->upstream_config)
+	if (config_upstream_for(r->config, repository) != r->upstream_config)
 		return false;	/* not served here */
 	later(r, KEY_REGISTRY_TAG);
 	seen = decide(r, ACTION_ListTags, repository, &d) == VERDICT_ALLOW || tag_decides(&d);

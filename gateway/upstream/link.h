@@ -11,7 +11,7 @@
 struct evdns_getaddrinfo_request;
 
 struct link {
-	struct upstream *upstream;
+	struct upstream *upstream;	/* NULL: freed before the name was found */
 	struct stream *stream;		/* NULL while the name is looked up */
 	struct exchange *exchange;	/* NULL while idle */
 	struct link *next, **prev;	/* in upstream's list of all links */
@@ -36,6 +36,7 @@ struct upstream {
 	socklen_t address_len[8];
 	unsigned n_addresses, turn;
 	int64_t resolved;		/* monotonic ms; 0: never */
+	bool retired;			/* keep no connection */
 };
 
 /* A kept connection, or a new one that is being made; NULL when out of memory. */

@@ -218,7 +218,10 @@ on_resolved(int result, struct evutil_addrinfo *res, void *arg)
 		/* cancelled; the link waited for this call only */
 		if (res != NULL)
 			evutil_freeaddrinfo(res);
-		loop_later(u->env.loop, &l->task);
+		if (u == NULL)
+			free(l);
+		else
+			loop_later(u->env.loop, &l->task);
 		return;
 	}
 	if (result == 0 && res != NULL) {
@@ -312,7 +315,7 @@ link_put(struct link *l, bool keep)
 		SSL_SESSION_free(u->session);
 		u->session = session;
 	}
-	if (!keep || u->n_idle >= IDLE_MAX) {
+	if (!keep || u->retired || u->n_idle >= IDLE_MAX) {
 		link_close(l);
 		return;
 	}
@@ -349,11 +352,23 @@ upstream_free(struct upstream *u)
 		next = l->next;
 		l->exchange = NULL;
 		link_close(l);
-		if (l->lookup == NULL)
+		if (l->lookup == NULL) {
 			link_free(l);
+		} else {
+			loop_cancel(u->env.loop, &l->task);
+			l->upstream = NULL;	/* on_resolved() frees it */
+		}
 	}
 	SSL_SESSION_free(u->session);
 	free(u);
+}
+
+void
+upstream_retire(struct upstream *u)
+{
+	u->retired = true;
+	while (u->idle != NULL)
+		link_close(u->idle);	/* takes itself off the list */
 }
 
 const struct config_upstream *
