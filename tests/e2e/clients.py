@@ -11,7 +11,8 @@ import adapters
 import lab as labs
 
 LOCKED = "tag exists and is immutable; push under a new tag"
-PRIVATE = "no policy allows this"
+PRIVATE = "no policy allows this; ask the administrators of this registry"
+LOGIN = "authentication required; log in first"
 
 # Beside what the tests share: somebody who cleans up.
 POLICY = {**labs.POLICY, "Statement": labs.POLICY["Statement"] + [
@@ -31,13 +32,13 @@ WORDS = {
         "bad login": "invalid username/password",
         "locked": "writing manifest: uploading manifest v1 to {host}/app: denied: " + LOCKED,
         "may not": "denied: " + PRIVATE,
-        "nobody": "unauthorized: authentication required",
+        "nobody": "unauthorized: " + LOGIN,
     },
     "ctr": {    # the reason phrase of the status line is all that it shows
-        "bad login": "failed with status code [manifests v1]: 401 token not accepted",
+        "bad login": "failed with status code [manifests v1]: 401 token not accepted; log in again with a new one",
         "locked": "unexpected status: 403 " + LOCKED,
         "may not": "unexpected status: 403 " + PRIVATE,
-        "nobody": "failed with status code [manifests v1]: 401 authentication required",
+        "nobody": "failed with status code [manifests v1]: 401 " + LOGIN,
     },
 }
 WORDS["skopeo"] = WORDS["buildah"] = WORDS["podman"]
