@@ -4,10 +4,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <openssl/evp.h>
 #include <stdlib.h>
 
-#include "gateway/log.h"
+#include "gateway/peek.h"
 #include "gateway/request.h"
 
 /* The environment of one hold: it may outlive the request, which then is NULL. */
@@ -16,10 +15,7 @@ struct claim {
 	struct worker *worker;
 	struct event *timer;
 	struct hold *hold;
-	/* the probe's answer */
-	char *bytes;
-	size_t n, size;
-	unsigned status;
+	struct peek peek;		/* what the tag names upstream */
 };
 
 static void
@@ -27,108 +23,30 @@ claim_free(struct claim *c)
 {
 	if (c->timer != NULL)
 		event_free(c->timer);
-	free(c->bytes);
+	peek_clear(&c->peek);
 	free(c);
 }
 
 /* ---- asking upstream what a tag names ---- */
 
 static void
-probe_head(void *ctx, const struct http_head *h)
+on_probed(struct peek *f)
 {
-	struct claim *c = ((struct request *)ctx)->claim;
+	struct claim *c = f->request->claim;
 
-	c->status = h->status;
-	c->n = 0;
+	hold_probed(c->hold, peek_says(f), f->digest);
 }
-
-static void
-probe_body(void *ctx, struct span payload)
-{
-	struct claim *c = ((struct request *)ctx)->claim;
-	size_t limit = c->request->config->limits.manifest;
-
-	if (c->status == 0)
-		return;
-	if (payload.n > limit - c->n) {
-		c->status = 0;	/* too long to be a manifest: unknown */
-		return;
-	}
-	if (c->size - c->n < payload.n) {
-		size_t want = (c->n + payload.n) * 2 < limit ? (c->n + payload.n) * 2 : limit;
-		char *more = realloc(c->bytes, want);
-
-		if (more == NULL) {
-			c->status = 0;
-			return;
-		}
-		c->bytes = more;
-		c->size = want;
-	}
-	memcpy(c->bytes + c->n, payload.p, payload.n);
-	c->n += payload.n;
-}
-
-/* Only a registry that says so in its own words has no such tag. */
-static bool
-says_absent(const struct claim *c)
-{
-	json_error_t e;
-	json_t *body = c->n > OFFLOAD_JSON ? NULL : json_loadb(c->bytes == NULL ? "" : c->bytes, c->n, JSON_REJECT_DUPLICATES, &e);
-	const char *code = json_string_value(json_object_get(json_array_get(json_object_get(body, "errors"), 0),
-	    "code"));
-	bool absent = code != NULL &&
-	    (strcmp(code, "MANIFEST_UNKNOWN") == 0 || strcmp(code, "NAME_UNKNOWN") == 0);
-
-	json_decref(body);
-	return absent;
-}
-
-static void
-probe_end(void *ctx)
-{
-	struct request *r = ctx;
-	struct claim *c = r->claim;
-	char digest[LEDGER_DIGEST] = "";
-	enum probe_result found = PROBE_UNKNOWN;
-
-	r->probe = NULL;
-	if (c->status == 200 && c->n > 0) {
-		digest_sha256((struct span){ c->bytes, c->n }, digest);
-		found = PROBE_PRESENT;
-	} else if (c->status == 404 && says_absent(c)) {
-		found = PROBE_ABSENT;
-	}
-	hold_probed(c->hold, found, digest);
-}
-
-static void
-probe_fail(void *ctx, enum refuse why)
-{
-	struct request *r = ctx;
-	static const char none[LEDGER_DIGEST];
-
-	(void)why;
-	r->probe = NULL;
-	hold_probed(r->claim->hold, PROBE_UNKNOWN, none);
-}
-
-static const struct exchange_ops probe_ops = { .on_head = probe_head, .on_body = probe_body, .on_end = probe_end,
-	.on_fail = probe_fail };
 
 static void
 start_probe(void *ctx, struct hold *h)
 {
 	static const char none[LEDGER_DIGEST];
 	struct claim *c = ctx;
-	enum refuse why = REFUSE_INTERNAL;
 
-	c->status = 0;
-	c->n = 0;
-	if (c->request != NULL)
-		c->request->probe = forward_probe(c->request, &probe_ops, &why);
-	if (c->request == NULL || c->request->probe == NULL)
+	if (c->request == NULL)
 		hold_probed(h, PROBE_UNKNOWN, none);
+	else
+		peek_start(&c->peek, c->request, forward_target(c->request, &c->request->route), on_probed);
 }
 
 /* ---- the rest of the hold's environment ---- */

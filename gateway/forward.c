@@ -364,12 +364,6 @@ forward_get(struct request *r, struct span target, struct span accept, const str
 	return send_request(r, &rq, &w, ops, why);
 }
 
-struct exchange *
-forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
-{
-	return forward_get(r, upstream_target(r), span_of(manifest_accept), ops, why);
-}
-
 enum next
 step_forward(struct request *r)
 {

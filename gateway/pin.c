@@ -8,25 +8,23 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <openssl/evp.h>
 #include <stdlib.h>
 
-#include "gateway/log.h"
+#include "gateway/peek.h"
 #include "gateway/request.h"
 
 struct pin {
 	struct ledger_op op;		/* while `asking`, the ledger's */
 	struct request *request;	/* NULL: over before the ledger answered */
 	bool asking, by_digest;
-	const struct http_head *head;
-	EVP_MD_CTX *md;
+	struct peek peek;		/* what upstream has */
 	char bytes[];			/* names for the ledger */
 };
 
 static void
 pin_free(struct pin *p)
 {
-	EVP_MD_CTX_free(p->md);
+	peek_clear(&p->peek);
 	free(p);
 }
 
@@ -45,41 +43,19 @@ pin_abandon(struct request *r)
 
 /* ---- what upstream has ---- */
 
-static void fetch(struct request *r, bool by_digest);
-
-static void
-on_head(void *ctx, const struct http_head *h)
-{
-	struct request *r = ctx;
-
-	r->pin->head = h;
-	r->n_bytes = 0;
-	r->upstream_status = h->status;
-}
-
-static void
-on_body(void *ctx, struct span payload)
-{
-	struct request *r = ctx;
-
-	if (EVP_DigestUpdate(r->pin->md, payload.p, payload.n) == 1 && request_collect(r, payload))
-		return;
-	exchange_cancel(r->probe);
-	r->probe = NULL;
-	request_fail(r, REFUSE_UPSTREAM_BAD);	/* longer than any manifest may be */
-}
+static void ask(struct request *r, bool by_digest);
 
 static void
 answer(struct request *r)
 {
-	const struct http_head *h = r->pin->head;
-	enum refuse why = forward_check(r, h);
+	const struct peek *f = &r->pin->peek;
+	enum refuse why = forward_check(r, f->head);
 
 	/* where a redirect leads nobody has hashed anything */
 	if (r->redirect.p != NULL)
 		why = REFUSE_UPSTREAM_REDIRECT;
 	if (why == REFUSE_NONE)
-		why = answer_whole(r, h, (struct span){ r->bytes, r->n_bytes });
+		why = answer_whole(r, f->head, (struct span){ f->bytes, f->n });
 	if (why != REFUSE_NONE)
 		request_fail(r, why);
 }
@@ -92,7 +68,7 @@ drifted(struct request *r, struct span found)
 
 	drift_report(r, found, span_of(p->op.current_digest));
 	if (r->config->drift == DRIFT_PIN && !p->by_digest) {
-		fetch(r, true);
+		ask(r, true);
 		return;
 	}
 	r->old_digest = arena_dup(r->arena, span_of(p->op.current_digest)).p;
@@ -100,10 +76,11 @@ drifted(struct request *r, struct span found)
 }
 
 static void
-judge(struct request *r, const char digest[static LEDGER_DIGEST])
+judge(struct request *r)
 {
 	struct pin *p = r->pin;
-	struct span said = p->head->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
+	const char *digest = p->peek.digest;
+	struct span said = p->peek.head->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
 
 	if (strcmp(digest, p->op.current_digest) != 0) {
 		if (p->by_digest)
@@ -124,56 +101,38 @@ judge(struct request *r, const char digest[static LEDGER_DIGEST])
 }
 
 static void
-on_end(void *ctx)
+on_probed(struct peek *f)
 {
-	struct request *r = ctx;
+	struct request *r = f->request;
 	struct pin *p = r->pin;
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	char digest[LEDGER_DIGEST] = "";
-	unsigned n = 0;
 
-	r->probe = NULL;
-	if (p->head->status == 200 && EVP_DigestFinal_ex(p->md, hash, &n) == 1) {
-		digest_text(hash, digest);
-		judge(r, digest);
-	} else if (p->head->status == 404 && p->by_digest) {
+	r->upstream_status = f->status;
+	if (f->status == 0)
+		request_fail(r, f->failed);
+	else if (f->digest[0] != '\0')
+		judge(r);
+	else if (f->status == 404 && p->by_digest)
 		request_fail(r, REFUSE_TAG_DRIFTED);
-	} else if (p->head->status == 404 && r->config->drift == DRIFT_PIN && !p->op.deleted) {
+	else if (f->status == 404 && r->config->drift == DRIFT_PIN && !p->op.deleted)
 		drifted(r, SPAN_NONE);
-	} else if (p->head->status >= 300) {
+	else if (f->status >= 300)
 		answer(r);
-	} else {
+	else
 		request_fail(r, REFUSE_UPSTREAM_BAD);
-	}
 }
 
 static void
-on_fail(void *ctx, enum refuse why)
-{
-	struct request *r = ctx;
-
-	r->probe = NULL;
-	request_fail(r, why);
-}
-
-static const struct exchange_ops fetch_ops = { .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_fail = on_fail };
-
-static void
-fetch(struct request *r, bool by_digest)
+ask(struct request *r, bool by_digest)
 {
 	struct pin *p = r->pin;
 	struct route route = r->route;
-	enum refuse why = REFUSE_NO_MEMORY;
 
 	p->by_digest = by_digest;
 	if (by_digest) {
 		route.reference_type = REFERENCE_DIGEST;
 		route.reference = arena_dup(r->arena, span_of(p->op.current_digest));
 	}
-	if (EVP_DigestInit_ex(p->md, EVP_sha256(), NULL) == 1)
-		r->probe = forward_get(r, forward_target(r, &route), span_of(manifest_accept), &fetch_ops, &why);
-	if (r->probe == NULL)
-		request_fail(r, why);
+	peek_start(&p->peek, r, forward_target(r, &route), on_probed);
 }
 
 /* ---- what the ledger knows ---- */
@@ -191,7 +150,7 @@ on_looked(struct mail *m)
 	}
 	switch (p->op.answer) {
 	case LEDGER_LOCKED:
-		fetch(r, false);
+		ask(r, false);
 		return;
 	case LEDGER_ABSENT:	/* never pushed through here */
 	case LEDGER_BUSY:	/* a push is under way: upstream may have either */
@@ -239,9 +198,6 @@ step_pin(struct request *r)
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	r->pin = p;
 	p->request = r;
-	p->md = EVP_MD_CTX_new();
-	if (p->md == NULL)
-		return request_refuse(r, REFUSE_NO_MEMORY);
 	at = p->bytes;
 	p->op.registry = keep(&at, registry);
 	p->op.repository = keep(&at, r->route.repository);

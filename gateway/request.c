@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "gateway/log.h"
+#include "gateway/peek.h"
 
 #define DISCARD_BYTES	(8u << 20)	/* of a refused body, so that the connection can go on */
 #define DISCARD_MS	10000u
@@ -179,7 +180,7 @@ finish(struct request *r)
 		return;
 	r->finished = true;
 	exchange_cancel(r->exchange);
-	exchange_cancel(r->probe);
+	peek_cancel(r->peek);
 	claim_abandon(r);
 	pin_abandon(r);
 	r->ended_ms = loop_monotonic_ms(r->worker->loop);
@@ -286,8 +287,8 @@ too_slow(struct request *r)
 	    r->bytes_in * 1000 / (uint64_t)r->waited < limits->body_min_rate;
 }
 
-bool
-request_collect(struct request *r, struct span payload)
+static bool
+collect(struct request *r, struct span payload)
 {
 	size_t limit = r->config->limits.manifest;
 
@@ -314,7 +315,7 @@ take_payload(struct request *r, struct span payload)
 	r->bytes_in += payload.n;
 	switch (r->sink) {
 	case SINK_COLLECT:
-		if (!request_collect(r, payload))
+		if (!collect(r, payload))
 			request_fail(r, REFUSE_MANIFEST_TOO_LARGE);
 		return;
 	case SINK_FORWARD:

@@ -105,7 +105,7 @@ struct request {
 
 	/* upstream */
 	struct hold *hold;
-	struct exchange *probe;		/* the hold's GET */
+	struct peek *peek;		/* a GET of our own */
 	struct exchange *exchange;
 	struct pin *pin;		/* what the ledger says of the tag being pulled */
 	struct list *list;		/* the list being read */
@@ -153,8 +153,6 @@ void request_fail(struct request *r, enum refuse why) NONNULL(1);
 void request_replied(struct request *r) NONNULL(1);
 /* Let the client's body flow to a sink; sends 100 Continue when it waits for that. */
 void request_want_body(struct request *r, enum body_sink sink) NONNULL(1);
-/* Keep bytes of a manifest. False: longer than limits.manifest, or no memory. */
-bool request_collect(struct request *r, struct span payload) NONNULL(1) WUNRES;
 /* May our answer leave the connection open? */
 bool request_keeps_alive(const struct request *r) NONNULL(1);
 /* An operation whose 2xx changes what can be pulled. */
@@ -214,9 +212,6 @@ struct span forward_target(struct request *r, const struct route *route) NONNULL
 /* forward.c: GET a target of upstream's; ctx of the ops is the request. NULL: *why. */
 struct exchange *forward_get(struct request *r, struct span target, struct span accept,
     const struct exchange_ops *ops, enum refuse *why) NONNULL(1, 4, 5) WUNRES;
-/* forward.c: GET what the request's tag names, with every manifest media type. NULL: *why. */
-struct exchange *forward_probe(struct request *r, const struct exchange_ops *ops, enum refuse *why)
-    NONNULL(1, 2, 3) WUNRES;
 /* forward.c: may this answer be relayed at all? Notes where a redirect leads. */
 enum refuse forward_check(struct request *r, const struct http_head *h) NONNULL(1, 2) WUNRES;
 /* claim.c: the request is over, whatever became of its claim. */
