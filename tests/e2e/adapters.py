@@ -176,12 +176,13 @@ class Docker(Tool):
     """
 
     name, needs, session = "docker", ("dockerd",), DockerSession
+    driver = "vfs"      # runs everywhere
 
     def __init__(self, lab):
         super().__init__(lab)
         self.socket = f"unix://{self.dir}/d.sock"
         self.daemon = lab.process(["dockerd", "--iptables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false",
-                                   "--storage-driver", "vfs", "--data-root", f"{self.dir}/data", "--exec-root",
+                                   "--storage-driver", self.driver, "--data-root", f"{self.dir}/data", "--exec-root",
                                    f"{self.dir}/exec", "--pidfile", f"{self.dir}/pid", "-H", self.socket], "dockerd")
 
     def run(self, *args, config="/nonexistent", data=None):
