@@ -3,12 +3,14 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -16,6 +18,7 @@
 #include "gateway/command.h"
 #include "gateway/control.h"
 #include "gateway/log.h"
+#include "gateway/notify.h"
 #include "gateway/worker.h"
 
 struct process {
@@ -44,6 +47,7 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		return;
 	p->draining = true;
 	log_info("msg=signal %d: draining", (int)sig);
+	notify("STOPPING=1");	/* a manager that does not hear it waits for the end all the same */
 	if (p->admin != NULL)
 		admin_draining(p->admin);
 	for (unsigned i = 0; i < p->n_workers; i++)
@@ -208,6 +212,8 @@ serve(struct config *c)
 			log_fatal("cannot start worker %u", i);
 	for (size_t i = 0; i < c->n_listen; i++)
 		log_info("msg=serving %s on %s with %u workers", c->external_url, c->listen[i].address, c->workers);
+	if (!notify("READY=1"))
+		log_warn("msg=the service manager cannot be told that this gateway is ready: %s", strerror(errno));
 	event_base_dispatch(p.base);
 	stop(&p);
 	log_info("msg=stopped");
