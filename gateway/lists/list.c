@@ -167,7 +167,10 @@ answer(struct request *r)
 	answer_more(r);
 }
 
-/* Upstream's first page is an error: the client's business, when it is about what was asked. */
+/*
+ * Upstream's first page is an error: the client's business, when it is about what was asked. Behind a cursor the client
+ * does not know what that was, and upstream's words might name it.
+ */
 static void
 relay_error(struct request *r)
 {
@@ -176,7 +179,7 @@ relay_error(struct request *r)
 	enum refuse why = forward_check(r, l->head);
 
 	if (why == REFUSE_NONE)
-		why = l->head->status < 400 ? REFUSE_UPSTREAM_BAD : answer_relay(r, l->head, &body);
+		why = l->head->status < 400 || r->route.cursor.p != NULL ? REFUSE_UPSTREAM_BAD : answer_relay(r, l->head, &body);
 	if (why != REFUSE_NONE)
 		request_fail(r, why);
 	else

@@ -315,6 +315,10 @@ def upstreams(lab, report):
     e = g.wait_event(lambda e: "cursor" in e["http"]["path"])
     report.ok(len(e["http"]["path"]) < 100, "a cursor is not in the audit log", e["http"]["path"])
 
+    stub.hook = lambda r: (404, JSON, b'{"errors":[{"code":"NAME_UNKNOWN","detail":"%s"}]}' % r.target.encode())
+    r = g.request("GET", cursor, token["last"])
+    report.ok(r.status == 502 and "secret" not in wire(r), "an error behind a cursor is not relayed: it might name the place", repr(r))
+
     # large pages are read off the loop; tags of any number come through
     tags = [f"v{i:06d}" for i in range(60000)]
     stub.hook = Pages(tags, key="tags", name="many", most=100000)
