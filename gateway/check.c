@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "gateway/forwarded.h"
 #include "gateway/request.h"
 
 static bool
@@ -19,11 +20,14 @@ host_served(const struct config *c, struct span host)
 enum next
 step_check(struct request *r)
 {
+	const struct config_listen *listen = &r->config->listen[r->conn->listener];
 	const struct http_head *h = &r->head;
 	struct span sni;
 
 	if (r->head_refused != REFUSE_NONE)
 		return request_refuse(r, r->head_refused);
+	if (!forwarded_client(h, &r->conn->client, listen->trusted, listen->n_trusted_proxies, &r->client))
+		return request_refuse(r, REFUSE_BAD_FORWARDED);
 	if (!host_served(r->config, h->host))
 		return request_refuse(r, REFUSE_MISDIRECTED);
 	sni = stream_sni(r->conn->stream);

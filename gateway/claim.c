@@ -143,7 +143,7 @@ step_hold(struct request *r)
 	struct hold_request rq = {
 		.repository = r->route.repository,
 		.tag = r->route.reference,
-		.source = span_of(r->conn->ip),
+		.source = span_of(r->client.ip),
 		.event_id = span_of(r->id),
 		.settle = r->config->settle,
 		.read_back = r->config->read_back,

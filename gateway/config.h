@@ -10,21 +10,32 @@
 #ifndef TW_CONFIG_H
 #define TW_CONFIG_H
 
+#include <openssl/ssl.h>
+
 #include "gateway/http/head.h"
+#include "gateway/identity/certificate.h"
 #include "gateway/registry/route.h"
+#include "policy/address.h"
 #include "policy/arena.h"
 #include "policy/attr.h"
 #include "policy/issuer.h"
 #include "policy/policy.h"
 #include "policy/span.h"
 
+enum client_certificate { CLIENT_CERTIFICATE_NONE = 0, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
+
 struct config_listen {
 	char *address;			/* "0.0.0.0:5443", "[::]:5443" */
 	char **certificates;		/* PEM chains, same order as private_keys; EC and RSA may stand side by side */
 	char **private_keys;
 	size_t n_certificates, n_private_keys;	/* equal once loaded */
-	bool proxy_protocol;		/* refused with a clear message until its issue comes */
-	char *client_ca;		/* same */
+	enum client_certificate client_certificate;
+	char *client_ca, *client_crl;	/* NULL: none */
+	struct certificate_rule certificate;	/* how client certificates are read */
+	bool proxy_protocol;		/* a PROXY header comes first */
+	char **trusted_proxies;		/* as written */
+	size_t n_trusted_proxies;
+	struct network *trusted;	/* the same, read */
 };
 
 enum credentials_kind { CREDENTIALS_NONE = 0, CREDENTIALS_BASIC };
@@ -136,6 +147,8 @@ struct config {
 struct config *config_load(const char *file, bool create) NONNULL(1) WUNRES;
 void config_free(struct config *c);
 
+/* Let the context of a listener ask clients for certificates as its options say. False with a reason. */
+bool config_ask_clients(const struct config_listen *l, SSL_CTX *ctx, char *err, size_t err_size) NONNULL(1, 2, 3) WUNRES;
 /* The first upstream whose patterns match; NULL. */
 const struct config_upstream *config_upstream_for(const struct config *c, struct span repository) NONNULL(1) PURE;
 /* '*' matches any run of bytes, '/' too. */

@@ -95,9 +95,80 @@ is_absent(const struct config_place *root, const char *name)
 /* ---- listeners ---- */
 
 static void
-check_listener(struct config_reader *r, const struct config_place *at, size_t n)
+check_trusted_proxies(struct config_reader *r, const struct config_place *at, struct config_listen *l)
+{
+	char err[160];
+
+	if (l->proxy_protocol && l->n_trusted_proxies == 0)
+		config_problem(r, at, "proxy-protocol", "needs trusted-proxies: anybody else could write any address");
+	l->trusted = arena_zalloc(r->config->arena, l->n_trusted_proxies, sizeof *l->trusted);
+	for (size_t i = 0; l->trusted != NULL && i < l->n_trusted_proxies; i++) {
+		if (!network_parse(span_of(l->trusted_proxies[i]), &l->trusted[i], err, sizeof err))
+			config_problem(r, at, "trusted-proxies", "%s", err);
+		else if (l->trusted[i].bits == 0)
+			config_problem(r, at, "trusted-proxies", "%s trusts everybody", l->trusted_proxies[i]);
+	}
+}
+
+/* One name in policies is one source of identities. */
+static void
+check_certificate_issuer(struct config_reader *r, const struct config_place *at, size_t n)
 {
 	const struct config_listen *l = &r->config->listen[n];
+	struct span alias = span_of(l->certificate.issuer);
+
+	for (size_t i = 0; i < alias.n; i++)
+		if ((alias.p[i] < 'a' || alias.p[i] > 'z') && (alias.p[i] < 'A' || alias.p[i] > 'Z') &&
+		    (alias.p[i] < '0' || alias.p[i] > '9') && alias.p[i] != '-' && alias.p[i] != '_')
+			alias.n = 0;
+	if (alias.n == 0 || alias.n > 64)
+		config_problem(r, at, "certificate-issuer", "must be 1 to 64 of A-Z a-z 0-9 - _");
+	for (size_t i = 0; i < r->config->n_issuer; i++)
+		if (span_eq(alias, span_of(r->config->issuer[i].alias)))
+			config_problem(r, at, "certificate-issuer", "issuer.%s exists: a token and a certificate would be one person",
+			    r->config->issuer[i].alias);
+	for (size_t i = 0; i < n; i++) {
+		const struct config_listen *other = &r->config->listen[i];
+
+		if (other->client_certificate == CLIENT_CERTIFICATE_NONE || !span_eq(alias, span_of(other->certificate.issuer)))
+			continue;
+		if (!span_eq(span_of(l->client_ca), span_of(other->client_ca)) ||
+		    l->certificate.subject != other->certificate.subject || l->certificate.groups != other->certificate.groups)
+			config_problem(r, at, "certificate-issuer",
+			    "\"%s\" names the clients of %s too, but by another client-ca, certificate-subject or certificate-groups",
+			    l->certificate.issuer, other->address == NULL ? "another listener" : other->address);
+	}
+}
+
+static void
+check_client_certificates(struct config_reader *r, const struct config_place *at, size_t n)
+{
+	struct config_listen *l = &r->config->listen[n];
+
+	if (!given(l->client_ca))
+		l->client_ca = NULL;
+	if (!given(l->client_crl))
+		l->client_crl = NULL;
+	switch (l->client_certificate) {
+	case CLIENT_CERTIFICATE_NONE:
+		if (l->client_ca != NULL)
+			config_problem(r, at, "client-ca", "has no use unless client-certificate is \"optional\" or \"required\"");
+		if (l->client_crl != NULL)
+			config_problem(r, at, "client-crl", "has no use unless client-certificate is \"optional\" or \"required\"");
+		return;
+	case CLIENT_CERTIFICATE_OPTIONAL:
+	case CLIENT_CERTIFICATE_REQUIRED:
+		if (l->client_ca == NULL)
+			config_problem(r, at, "client-certificate", "needs client-ca: who vouches for clients?");
+		check_certificate_issuer(r, at, n);
+		return;
+	}
+}
+
+static void
+check_listener(struct config_reader *r, const struct config_place *at, size_t n)
+{
+	struct config_listen *l = &r->config->listen[n];
 	const char *why = l->address == NULL ? NULL : config_address_check(l->address);
 
 	if (why != NULL)
@@ -111,6 +182,8 @@ check_listener(struct config_reader *r, const struct config_place *at, size_t n)
 	if (l->certificates != NULL && l->private_keys != NULL && l->n_certificates != l->n_private_keys)
 		config_problem(r, at, "private-keys", "%zu keys for %zu certificates: each needs its own",
 		    l->n_private_keys, l->n_certificates);
+	check_client_certificates(r, at, n);
+	check_trusted_proxies(r, at, l);
 }
 
 static void

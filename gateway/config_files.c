@@ -56,6 +56,29 @@ try_pair(struct config_reader *r, const struct config_place *at, const struct co
 	return kind;
 }
 
+bool
+config_ask_clients(const struct config_listen *l, SSL_CTX *ctx, char *err, size_t err_size)
+{
+	struct tls_clients clients = { l->client_ca, l->client_crl, l->client_certificate == CLIENT_CERTIFICATE_REQUIRED };
+
+	return l->client_certificate == CLIENT_CERTIFICATE_NONE || tls_server_ask(ctx, &clients, err, err_size);
+}
+
+/* Can clients be asked as the file says? */
+static void
+try_clients(struct config_reader *r, const struct config_place *at, const struct config_listen *l)
+{
+	char err[512];
+	SSL_CTX *ctx;
+
+	if (l->client_ca == NULL)
+		return;
+	ctx = tls_server_new(NULL, NULL, 0, err, sizeof err);
+	if (ctx == NULL || !config_ask_clients(l, ctx, err, sizeof err))
+		config_problem(r, at, "client-ca", "%s", err);
+	SSL_CTX_free(ctx);
+}
+
 static void
 load_listener(struct config_reader *r, const struct config_place *at, const struct config_listen *l)
 {
@@ -72,6 +95,7 @@ load_listener(struct config_reader *r, const struct config_place *at, const stru
 		if (first == 0)
 			first = kind;
 	}
+	try_clients(r, at, l);
 }
 
 /* ---- upstreams ---- */
@@ -370,7 +394,7 @@ static void
 compile_policy(struct config_reader *r, const struct policy_files *f)
 {
 	struct config *c = r->config;
-	const char **issuers = arena_zalloc(c->arena, c->n_issuer + 1, sizeof *issuers);
+	const char **issuers = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 1, sizeof *issuers);
 	const char **upstreams = arena_zalloc(c->arena, c->n_upstream + 1, sizeof *upstreams);
 	struct policy_names names = { issuers, c->n_issuer, upstreams, c->n_upstream };
 
@@ -378,6 +402,9 @@ compile_policy(struct config_reader *r, const struct policy_files *f)
 		return;
 	for (size_t i = 0; i < c->n_issuer; i++)
 		issuers[i] = c->issuer[i].alias;
+	for (size_t i = 0; i < c->n_listen; i++)
+		if (c->listen[i].client_certificate != CLIENT_CERTIFICATE_NONE)
+			issuers[names.n_issuers++] = c->listen[i].certificate.issuer;
 	for (size_t i = 0; i < c->n_upstream; i++)
 		upstreams[i] = c->upstream[i].alias;
 	c->policy = policy_load(f->sources, f->n, &names, on_policy_problem, r);

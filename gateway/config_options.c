@@ -9,11 +9,20 @@
 
 #include <assert.h>
 
-static_assert(sizeof(enum credentials_kind) == sizeof(unsigned) && sizeof(enum redirect_mode) == sizeof(unsigned),
-    "words are stored as unsigned");
+static_assert(sizeof(enum credentials_kind) == sizeof(unsigned) && sizeof(enum redirect_mode) == sizeof(unsigned) &&
+    sizeof(enum client_certificate) == sizeof(unsigned) && sizeof(enum certificate_subject) == sizeof(unsigned) &&
+    sizeof(enum certificate_groups) == sizeof(unsigned), "words are stored as unsigned");
 
-static const struct config_word no_or_later[] = {
-	{ "none", 0, true }, { "optional", 0, false }, { "required", 0, false }, { NULL, 0, false }
+static const struct config_word client_certificates[] = {
+	{ "none", CLIENT_CERTIFICATE_NONE, true }, { "optional", CLIENT_CERTIFICATE_OPTIONAL, true },
+	{ "required", CLIENT_CERTIFICATE_REQUIRED, true }, { NULL, 0, false }
+};
+static const struct config_word certificate_subjects[] = {
+	{ "san", CERTIFICATE_SUBJECT_SAN, true }, { "cn", CERTIFICATE_SUBJECT_CN, true }, { NULL, 0, false }
+};
+static const struct config_word certificate_groups[] = {
+	{ "none", CERTIFICATE_GROUPS_NONE, true }, { "o", CERTIFICATE_GROUPS_O, true },
+	{ "ou", CERTIFICATE_GROUPS_OU, true }, { NULL, 0, false }
 };
 static const struct config_word credentials[] = {
 	{ "none", CREDENTIALS_NONE, true }, { "basic", CREDENTIALS_BASIC, true }, { "token", 0, false },
@@ -62,15 +71,25 @@ const struct config_option config_options[] = {
 	    "PEM chains, leaf first; an EC and an RSA one may stand side by side" },
 	{ SECTION_LISTEN, OPTION_STRINGS, "private-keys", NULL, LIST(config_listen, private_keys),
 	    "PEM keys in the order of certificates" },
-	{ SECTION_LISTEN, OPTION_STRING, "client-ca", "", NULL, NULL, NULL, KEEP(config_listen, client_ca), 0, true,
-	    "CA of client certificates" },
-	{ SECTION_LISTEN, OPTION_WORD, "client-certificate", "none", NULL, NULL, no_or_later, 0, 0, 0, false,
-	    "are clients asked for a certificate?" },
-	{ SECTION_LISTEN, OPTION_BOOL, "proxy-protocol", "false",
-	    NULL, NULL, NULL, KEEP(config_listen, proxy_protocol), 0, true,
-	    "read a PROXY v1 or v2 head from trusted proxies" },
-	{ SECTION_LISTEN, OPTION_STRINGS, "trusted-proxies", "", LATER,
-	    "networks whose word on the client's address is believed" },
+	{ SECTION_LISTEN, OPTION_STRING, "client-ca", "", STRING(config_listen, client_ca),
+	    "PEM file of the only CAs whose client certificates are believed, roots included" },
+	{ SECTION_LISTEN, OPTION_WORD, "client-certificate", "none",
+	    WORD(client_certificates, config_listen, client_certificate),
+	    "are clients asked for a certificate? required: without one there is no connection" },
+	{ SECTION_LISTEN, OPTION_STRING, "client-crl", "", STRING(config_listen, client_crl),
+	    "PEM file with a current revocation list of every CA in client-ca; empty: revocation is not checked" },
+	{ SECTION_LISTEN, OPTION_STRING, "certificate-issuer", "mtls", STRING(config_listen, certificate.issuer),
+	    "what policies call these identities, as in subject:mtls/<name>" },
+	{ SECTION_LISTEN, OPTION_WORD, "certificate-subject", "san",
+	    WORD(certificate_subjects, config_listen, certificate.subject),
+	    "whose name a certificate without a SPIFFE ID bears: its one DNS name or mail address (san), or its common name (cn)" },
+	{ SECTION_LISTEN, OPTION_WORD, "certificate-groups", "none",
+	    WORD(certificate_groups, config_listen, certificate.groups),
+	    "the part of a certificate's subject that lists groups" },
+	{ SECTION_LISTEN, OPTION_BOOL, "proxy-protocol", "false", NULL, NULL, PLAIN(config_listen, proxy_protocol),
+	    "every connection begins with a PROXY v1 or v2 header; only trusted-proxies may connect" },
+	{ SECTION_LISTEN, OPTION_STRINGS, "trusted-proxies", "", LIST(config_listen, trusted_proxies),
+	    "networks whose word on the client's address is believed: PROXY headers, or X-Forwarded-For" },
 
 	{ SECTION_UPSTREAM, OPTION_STRING, "url", NULL, STRING(config_upstream, url),
 	    "the registry, with the path before /v2/ if it has one; http:// only on this machine" },

@@ -6,13 +6,12 @@
  */
 #include "gateway/conn.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "gateway/log.h"
 #include "gateway/request.h"
+#include "gateway/stream/tls.h"
 
 #define LINGER_BYTES	65536u	/* discarded after our last answer, so that the client reads it before a reset */
 #define LINGER_MS	1000u
@@ -27,7 +26,10 @@ free_task(struct loop_task *t)
 	if (c->next != NULL)
 		c->next->prev = c->prev;
 	w->n_conns--;
-	source_disconnect(c->source);
+	if (c->counted)
+		source_disconnect(c->source);
+	certificate_free(c->certificate);
+	setup_unref(c->verified_by);
 	atomic_fetch_sub_explicit(&w->gateway->connections, 1, memory_order_relaxed);
 	metric_add(&w->metrics, METRIC_CONNECTIONS, -1);
 	free(c);
@@ -129,11 +131,71 @@ conn_drain(struct conn *c)
 
 /* ---- stream callbacks ---- */
 
+/* The proxy in front told who connected. From here on that address is the client, and it is what counts. */
+static void
+on_proxy(void *ctx, const struct proxy_header *h)
+{
+	struct conn *c = ctx;
+	const struct config *config = c->worker->serving->config;
+	const struct config_listen *listen = &config->listen[c->listener];
+
+	stream_deadline(c->stream, config->limits.tls_handshake);
+	if (h->local)
+		return;
+	if (!endpoint_from(&h->source.any, &c->client)) {
+		close_now(c);
+		return;
+	}
+	if (endpoint_within(&c->client, listen->trusted, listen->n_trusted_proxies))
+		return;
+	c->source = source_slot(&c->client.address);
+	c->counted = source_connect(c->source, config->limits.connections_per_ip);
+	if (!c->counted)
+		close_now(c);
+}
+
+/* False when out of memory: who showed a certificate must not pass for somebody who showed none. */
+static bool
+read_certificate(struct conn *c)
+{
+	STACK_OF(X509) *chain = stream_peer_chain(c->stream);
+
+	if (chain != NULL && c->verified_by != NULL)
+		c->certificate = certificate_new(chain, &c->verified_by->config->listen[c->listener].certificate);
+	return chain == NULL || c->certificate != NULL;
+}
+
+bool
+conn_certificate_refresh(struct conn *c, struct setup *s)
+{
+	const struct config_listen *listen = &s->config->listen[c->listener];
+	STACK_OF(X509) *chain;
+	struct certificate *fresh;
+
+	if (c->certificate == NULL || c->verified_by == s)
+		return true;
+	chain = stream_peer_chain(c->stream);
+	fresh = chain == NULL ? NULL : certificate_new(chain, &listen->certificate);
+	if (fresh == NULL)
+		return false;
+	if (listen->client_certificate == CLIENT_CERTIFICATE_NONE || !tls_chain_ok(s->listen_tls[c->listener], chain))
+		certificate_distrust(fresh);
+	certificate_free(c->certificate);
+	setup_unref(c->verified_by);
+	c->certificate = fresh;
+	c->verified_by = setup_ref(s);
+	return true;
+}
+
 static void
 on_ready(void *ctx)
 {
 	struct conn *c = ctx;
 
+	if (!read_certificate(c)) {
+		close_now(c);
+		return;
+	}
 	metric_add(&c->worker->metrics, METRIC_HANDSHAKES, 1);
 	await_head(c, c->worker->serving->config->limits.first_byte);
 }
@@ -264,8 +326,8 @@ on_fail(void *ctx, enum stream_fail why, const char *text)
 	struct conn *c = ctx;
 
 	if (c->state == CONN_HANDSHAKE) {
-		metric_add(&c->worker->metrics, METRIC_HANDSHAKE_FAILED, 1);
-		log_debug("source=%s msg=TLS handshake failed: %s", c->ip, text);
+		metric_add(&c->worker->metrics, why == STREAM_FAIL_PROXY ? METRIC_PROXY_REFUSED : METRIC_HANDSHAKE_FAILED, 1);
+		log_debug("source=%s peer=%s msg=TLS handshake failed: %s", c->client.ip, c->peer.ip, text);
 	}
 	if (why == STREAM_FAIL_TIMEOUT) {
 		timed_out(c);
@@ -276,57 +338,30 @@ on_fail(void *ctx, enum stream_fail why, const char *text)
 	conn_abort(c);
 }
 
-static const struct stream_ops conn_ops = { on_ready, on_data, on_drain, on_eof, on_fail };
+static const struct stream_ops conn_ops = { on_ready, on_data, on_drain, on_eof, on_fail, on_proxy };
 
 /* ---- accepting ---- */
 
-static void
-note_peer(struct conn *c, const struct sockaddr *peer)
+/* May this peer connect at all? *counted: it has a place among the connections of its address. */
+static bool
+admit(struct worker *w, const struct endpoint *peer, const struct config_listen *listen, unsigned source, bool *counted)
 {
-	if (peer->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)peer;
+	bool trusted = endpoint_within(peer, listen->trusted, listen->n_trusted_proxies);
 
-		inet_ntop(AF_INET, &in->sin_addr, c->ip, sizeof c->ip);
-		c->port = ntohs(in->sin_port);
-	} else if (peer->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)peer;
-
-		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-			inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, c->ip, sizeof c->ip);
-		else
-			inet_ntop(AF_INET6, &in6->sin6_addr, c->ip, sizeof c->ip);
-		c->port = ntohs(in6->sin6_port);
+	*counted = false;
+	if (listen->proxy_protocol && !trusted) {
+		metric_add(&w->metrics, METRIC_PROXY_REFUSED, 1);
+		return false;
 	}
+	if (trusted)
+		return true;	/* all of its clients come from one address */
+	*counted = source_connect(source, w->serving->config->limits.connections_per_ip);
+	return *counted;
 }
 
-void
-conn_accept(struct worker *w, int fd, const struct sockaddr *peer, size_t listener)
+static void
+enter_list(struct worker *w, struct conn *c)
 {
-	const struct config_limits *limits = &w->serving->config->limits;
-	unsigned source = source_slot(peer);
-	struct conn *c;
-
-	if (!source_connect(source, limits->connections_per_ip)) {
-		close(fd);
-		return;
-	}
-	c = calloc(1, sizeof *c);
-	if (c == NULL) {
-		source_disconnect(source);
-		close(fd);
-		return;
-	}
-	c->stream = stream_accept(w->loop, fd, w->serving->setup->listen_tls[listener], &conn_ops, c);
-	if (c->stream == NULL) {
-		source_disconnect(source);
-		free(c);
-		return;
-	}
-	c->worker = w;
-	c->listener = listener;
-	c->source = source;
-	c->task.run = free_task;
-	c->since = loop_monotonic_ms(w->loop);
 	c->next = w->conns;
 	c->prev = &w->conns;
 	if (w->conns != NULL)
@@ -336,6 +371,48 @@ conn_accept(struct worker *w, int fd, const struct sockaddr *peer, size_t listen
 	atomic_fetch_add_explicit(&w->gateway->connections, 1, memory_order_relaxed);
 	metric_add(&w->metrics, METRIC_CONNECTIONS, 1);
 	metric_add(&w->metrics, METRIC_ACCEPTED, 1);
-	note_peer(c, peer);
-	stream_deadline(c->stream, limits->tls_handshake);
+}
+
+void
+conn_accept(struct worker *w, int fd, const struct sockaddr *sa, size_t listener)
+{
+	const struct config_listen *listen = &w->serving->config->listen[listener];
+	struct endpoint peer;
+	struct conn *c = NULL;
+	unsigned source;
+	bool counted;
+
+	if (!endpoint_from(sa, &peer)) {
+		close(fd);
+		return;
+	}
+	source = source_slot(&peer.address);
+	if (!admit(w, &peer, listen, source, &counted)) {
+		close(fd);
+		return;
+	}
+	c = calloc(1, sizeof *c);
+	if (c == NULL)
+		close(fd);
+	else
+		c->stream = stream_accept(w->loop, fd, w->serving->setup->listen_tls[listener], &conn_ops, c);
+	if (c == NULL || c->stream == NULL) {
+		if (counted)
+			source_disconnect(source);
+		free(c);
+		return;
+	}
+	c->worker = w;
+	c->listener = listener;
+	if (listen->client_certificate != CLIENT_CERTIFICATE_NONE)
+		c->verified_by = setup_ref(w->serving->setup);
+	c->peer = c->client = peer;
+	c->source = source;
+	c->counted = counted;
+	c->task.run = free_task;
+	c->since = loop_monotonic_ms(w->loop);
+	enter_list(w, c);
+	if (listen->proxy_protocol)
+		stream_expect_proxy(c->stream);
+	stream_deadline(c->stream, w->serving->config->limits.tls_handshake);
 }

@@ -8,6 +8,7 @@
 
 #include <sys/socket.h>
 
+#include "gateway/endpoint.h"
 #include "gateway/http/head.h"
 #include "gateway/source.h"
 #include "gateway/worker.h"
@@ -33,15 +34,23 @@ struct conn {
 	struct loop_task task;		/* frees it at the end of a turn */
 	unsigned served;		/* requests so far */
 	int64_t since;			/* monotonic ms of the accept */
-	unsigned source;		/* slot of the peer's address */
+	unsigned source;		/* slot of the client's address */
+	bool counted;			/* ... in which it counts; trusted proxies do not */
 	size_t linger_left;		/* bytes still discarded before the connection is cut */
 	bool head_begun, closing;
-	char ip[46];			/* peer address in text form */
-	unsigned port;
+	struct endpoint peer;		/* of the socket */
+	struct endpoint client;		/* the peer, or who the PROXY header of a trusted one names */
+	struct certificate *certificate;	/* that it showed; NULL: none */
+	struct setup *verified_by;	/* a reference: by what the certificate was verified and read; NULL: none was asked for */
 };
 
 /* Take over a socket that connected to config->listen[listener]. */
-void conn_accept(struct worker *w, int fd, const struct sockaddr *peer, size_t listener) NONNULL(1, 3);
+void conn_accept(struct worker *w, int fd, const struct sockaddr *sa, size_t listener) NONNULL(1, 3);
+/*
+ * What a request of setup `s` may believe of the connection's certificate: after a reload it is verified and read again.
+ * False when out of memory.
+ */
+bool conn_certificate_refresh(struct conn *c, struct setup *s) NONNULL(1, 2) WUNRES;
 /* The request is over and audited: go on with the next one, or end. */
 void conn_request_done(struct conn *c, bool keep_alive) NONNULL(1);
 /* The request wants its body (again), or not now. */

@@ -1,38 +1,11 @@
 /*
- * decide.c - who asks, and may they: Authorization to identity, facts to policy, verdict to refusal.
+ * decide.c - may they: facts to policy, verdict to refusal.
  * Invariant: nothing has been sent upstream yet.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "gateway/lists/list.h"
 #include "policy/client.h"
-
-#define UPLOAD_GRACE 3600	/* seconds an upload may outlive its token (a manifest PUT never does) */
-
-enum next
-step_identify(struct request *r)
-{
-	const struct config *c = r->config;
-	int64_t now = r->time_us / 1000000;
-	uint32_t minute = (uint32_t)(now / 60);
-	int64_t grace = r->route.reference_type == REFERENCE_LEASE ? UPLOAD_GRACE : 0;
-	enum refuse why;
-
-	if (r->head.field[HTTP_FIELD_AUTHORIZATION].p != NULL &&
-	    source_blocked(r->conn->source, minute, c->limits.auth_failures))
-		return request_refuse(r, REFUSE_TOO_MANY_FAILURES);
-	why = authn_identify(r->worker->authn, c->issuers, r->head.field[HTTP_FIELD_AUTHORIZATION], now, grace,
-	    c->limits.token_cache / 1000, &r->authn);
-	if (why != REFUSE_NONE) {
-		source_failed(r->conn->source, minute);
-		r->detail = span_of(r->authn.detail);
-		return request_refuse(r, why);
-	}
-	/* a 200 here would make docker never send credentials */
-	if (r->route.op == ROUTE_PING && r->authn.who->type == PRINCIPAL_ANONYMOUS && c->n_issuer > 0)
-		return request_refuse(r, REFUSE_NO_CREDENTIALS);
-	return NEXT;
-}
 
 /* A fact that is known: present, or known not to exist when empty. All others are unknown, which is never "no". */
 static void
@@ -41,21 +14,50 @@ know(struct request *r, enum policy_key key, struct span value)
 	r->facts[key] = (struct fact){ .state = value.n > 0 ? FACT_PRESENT : FACT_ABSENT, .value = value };
 }
 
+/* Names of one kind. What could not be read stays unknown. */
+static void
+know_names(struct request *r, enum policy_key key, const struct certificate_names *names)
+{
+	if (!names->known)
+		return;
+	r->facts[key] = (struct fact){ .state = names->n > 0 ? FACT_PRESENT : FACT_ABSENT, .values = names->texts,
+	    .n_values = names->n };
+}
+
+static void
+gather_certificate(struct request *r)
+{
+	const struct certificate *c = r->conn->certificate;
+	int64_t left = c == NULL ? -1 : c->expires_at - r->time_us / 1000000;
+	bool verified = left > 0 && c->outcome != CERTIFICATE_DISTRUSTED;
+
+	know(r, KEY_NET_CLIENT_CERTIFICATE, verified ? SPAN("true") : SPAN("false"));
+	if (!verified) {
+		for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
+			know(r, (enum policy_key)k, SPAN_NONE);
+		return;
+	}
+	know(r, KEY_CERT_SUBJECT, c->subject);
+	know(r, KEY_CERT_ISSUER, c->issuer);
+	know(r, KEY_CERT_SHA256, c->sha256);
+	know_names(r, KEY_CERT_SAN_URI, &c->uris);
+	know_names(r, KEY_CERT_SAN_DNS, &c->hosts);
+	know(r, KEY_CERT_DAYS_LEFT, arena_printf(r->arena, "%" PRId64, left / 86400));
+}
+
 static void
 gather_connection(struct request *r)
 {
 	struct stream *s = r->conn->stream;
+	bool told = strcmp(r->client.ip, r->conn->peer.ip) != 0;
 
-	know(r, KEY_NET_SOURCE_IP, span_of(r->conn->ip));
-	know(r, KEY_NET_PEER_IP, span_of(r->conn->ip));
-	know(r, KEY_NET_VIA_TRUSTED_PROXY, SPAN("false"));
+	know(r, KEY_NET_SOURCE_IP, span_of(r->client.ip));
+	know(r, KEY_NET_PEER_IP, span_of(r->conn->peer.ip));
+	know(r, KEY_NET_VIA_TRUSTED_PROXY, told ? SPAN("true") : SPAN("false"));
 	know(r, KEY_NET_TLS_VERSION, stream_tls_version(s));
 	know(r, KEY_NET_TLS_CIPHER, stream_tls_cipher(s));
 	know(r, KEY_NET_SNI, stream_sni(s));
-	/* clients do not show certificates yet */
-	know(r, KEY_NET_CLIENT_CERTIFICATE, SPAN("false"));
-	for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
-		know(r, (enum policy_key)k, SPAN_NONE);
+	gather_certificate(r);
 }
 
 static bool

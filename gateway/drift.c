@@ -136,7 +136,7 @@ report(struct watch *w)
 		.reason = "ok",
 		.detail = w->request,	/* the pull it was seen in */
 		.actor = { w->issuer, w->subject, w->method },
-		.source = { w->op.source, w->port },
+		.source = { .ip = w->op.source, .port = w->port },
 		.registry = { .upstream = w->upstream, .repository = w->op.repository, .reference = w->op.tag,
 		    .tag = w->op.tag, .digest = span_of(w->op.digest), .old_digest = span_of(w->op.current_digest) },
 	};
@@ -189,7 +189,7 @@ static struct watch *
 watch_new(struct request *r, struct span registry)
 {
 	const struct span issuer = r->authn.who->issuer, subject = r->authn.who->subject;
-	const struct span alias = span_of(r->upstream_config->alias), ip = span_of(r->conn->ip), id = span_of(r->id);
+	const struct span alias = span_of(r->upstream_config->alias), ip = span_of(r->client.ip), id = span_of(r->id);
 	const struct span method = span_of(r->authn.method), action = span_of(route_audit_name(r->route.op));
 	size_t n = registry.n + r->route.repository.n + r->route.reference.n + ip.n + alias.n + issuer.n + subject.n +
 	    method.n + id.n + action.n;
@@ -210,7 +210,7 @@ watch_new(struct request *r, struct span registry)
 	w->request = keep(&at, id);
 	w->action = keep(&at, action);
 	w->worker = r->worker;
-	w->port = r->conn->port;
+	w->port = r->client.port;
 	return w;
 }
 

@@ -61,7 +61,7 @@ write_common(struct request *r, struct http_writer *w, enum http_method method, 
 	http_write_field_id(w, HTTP_FIELD_HOST, span_of(u->host_header));
 	if (u->authorization != NULL)
 		http_write_field_id(w, HTTP_FIELD_AUTHORIZATION, span_of(u->authorization));
-	http_write_field_id(w, HTTP_FIELD_X_FORWARDED_FOR, span_of(r->conn->ip));
+	http_write_field_id(w, HTTP_FIELD_X_FORWARDED_FOR, span_of(r->client.ip));
 	http_write_field(w, SPAN("Accept-Encoding"), SPAN("identity"));
 	if (r->head.field[HTTP_FIELD_USER_AGENT].p != NULL)
 		pass_field(r, w, HTTP_FIELD_USER_AGENT);

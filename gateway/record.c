@@ -71,8 +71,10 @@ fill_actor(const struct request *r, struct audit_event *e)
 		e->actor.subject = r->authn.who->subject;
 	}
 	e->actor.method = span_of(r->authn.method);
-	e->source.ip = span_of(r->conn->ip);
-	e->source.port = r->conn->port;
+	e->source.ip = span_of(r->client.ip);
+	e->source.port = r->client.port;
+	if (strcmp(r->client.ip, r->conn->peer.ip) != 0)
+		e->source.peer = span_of(r->conn->peer.ip);
 }
 
 static void

@@ -451,6 +451,7 @@ request_begin(struct conn *c, struct arena *a, const struct http_head *head, enu
 	r->config = r->serving->config;
 	r->arena = a;
 	r->task.run = on_finished;
+	r->client = c->client;
 	r->head = *head;
 	r->head_refused = why;
 	r->client_gone = why == REFUSE_CLIENT_GONE;

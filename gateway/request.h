@@ -71,6 +71,7 @@ struct request {
 	const struct config *config;	/* serving's */
 	struct arena *arena;
 	char id[EVENT_ID_LEN + 1];
+	struct endpoint client;		/* who asks: conn->client, or whom its X-Forwarded-For names */
 	int64_t time_us;		/* wall clock at the head */
 	int64_t began_ms, ended_ms;	/* monotonic */
 	enum request_step step;

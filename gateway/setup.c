@@ -26,7 +26,7 @@ make_tls(struct setup *s, char *err, size_t err_size)
 		const struct config_listen *l = &c->listen[i];
 
 		s->listen_tls[i] = tls_server_new(l->certificates, l->private_keys, l->n_certificates, why, sizeof why);
-		if (s->listen_tls[i] == NULL) {
+		if (s->listen_tls[i] == NULL || !config_ask_clients(l, s->listen_tls[i], why, sizeof why)) {
 			snprintf(err, err_size, "listen %s: %s", l->address, why);
 			return false;
 		}

@@ -5,7 +5,6 @@
  */
 #include "gateway/source.h"
 
-#include <netinet/in.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,16 +32,12 @@ mix(uint64_t h)
 }
 
 unsigned
-source_slot(const struct sockaddr *sa)
+source_slot(const struct network *address)
 {
-	uint64_t w[2] = { 0, 0 };
+	uint64_t w[2] = { 0, address->v4 };
 
-	if (sa->sa_family == AF_INET) {
-		w[0] = ((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr;
-	} else if (sa->sa_family == AF_INET6) {
-		/* one host owns a /64: counting single addresses would limit nobody */
-		memcpy(w, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 8);
-	}
+	/* one host owns a /64: counting single addresses would limit nobody */
+	memcpy(w, address->address, address->v4 ? 4 : 8);
 	return (unsigned)(mix(mix(w[0] ^ secret[0]) ^ w[1] ^ secret[1]) % SOURCE_SLOTS);
 }
 

@@ -9,15 +9,14 @@
 #ifndef TW_SOURCE_H
 #define TW_SOURCE_H
 
-#include <sys/socket.h>
-
+#include "policy/address.h"
 #include "policy/attr.h"
 #include "policy/span.h"
 
 #define SOURCE_SLOTS 16384u
 
-/* The slot of an address; the port does not count. */
-unsigned source_slot(const struct sockaddr *sa) NONNULL(1);
+/* The slot of an address: of its /64 when it is IPv6, since one host has all of that. */
+unsigned source_slot(const struct network *address) NONNULL(1);
 /* One more connection; false (and not counted) when `limit` are open. limit 0: no limit. */
 bool source_connect(unsigned slot, unsigned limit) WUNRES;
 void source_disconnect(unsigned slot);

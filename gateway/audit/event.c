@@ -301,6 +301,7 @@ put_client(struct out *o, const struct audit_event *e)
 	mark = group(o, "source");
 	text(o, "ip", e->source.ip);
 	number(o, "port", e->source.port);
+	text(o, "peer", e->source.peer);
 	group_end(o, mark);
 	mark = group(o, "http");
 	text(o, "method", e->http.method);

@@ -23,8 +23,9 @@ struct audit_event {
 	const char *reason;		/* refusal symbol in lower case, "ok" when allowed */
 	struct span sid, policy;	/* deciding statement; bundle hash */
 	struct span detail;		/* token outcome, manifest error ...: for the investigator, escaped, cut at 512 */
-	struct { struct span issuer, subject, method; } actor;	/* method: bearer, basic, anonymous */
-	struct { struct span ip; unsigned port; } source;	/* ip in text form */
+	struct { struct span issuer, subject, method; } actor;	/* method: bearer, basic, certificate, anonymous */
+	/* ip in text form: the client's; peer: of the proxy it came through, when that is another */
+	struct { struct span ip, peer; unsigned port; } source;
 	struct {
 		struct span method, path, user_agent, version;	/* as sent: hostile bytes; path without query values of leases */
 		unsigned status;

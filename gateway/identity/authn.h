@@ -3,7 +3,8 @@
  *
  * One per worker. Verified tokens are remembered by the SHA-256 of the token, for at most the configured time and
  * never past exp; refused ones for a few seconds, so that a flood of one bad token costs no signature checks.
- * Nothing about an identity is kept with the connection: every request authenticates itself.
+ * Nothing about a token is kept with the connection: every request authenticates itself. (A client certificate is the
+ * connection's; where a request brings a token too, the token says who asks.)
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,7 +18,7 @@ struct authn;
 
 struct authn_result {
 	const struct identity *who;	/* a reference the caller gives back; anonymous when nothing was sent */
-	const char *method;		/* "bearer", "basic", "anonymous" */
+	const char *method;		/* "bearer", "basic", "certificate", "anonymous" */
 	const char *detail;		/* for the audit event: why a token was refused; NULL */
 };
 

@@ -277,6 +277,23 @@ read_subject(const X509 *x, const struct certificate_rule *rule, char subject[st
 	return o;
 }
 
+bool
+certificate_end(const STACK_OF(X509) *chain, int64_t *out)
+{
+	*out = 0;
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		int64_t end;
+
+		if (!seconds_of(X509_get0_notAfter(sk_X509_value(chain, i)), &end)) {
+			*out = 0;
+			return false;
+		}
+		if (i == 0 || end < *out)
+			*out = end;
+	}
+	return *out != 0;
+}
+
 enum certificate_outcome
 certificate_identity(X509 *x, const struct certificate_rule *rule, const struct identity **out)
 {

@@ -38,6 +38,8 @@ struct certificate_rule {
 	X(BAD_NAME, "bad_name", "client certificate refused: its name is not a usable text") \
 	X(BAD_SPIFFE_ID, "bad_spiffe_id", "client certificate refused: its URI is not a SPIFFE ID") \
 	X(BAD_GROUP, "bad_group", "client certificate refused: too many groups, or one is not a usable text") \
+	X(MISSING, "missing", "client certificate refused: this listener requires one now; connect again") \
+	X(DISTRUSTED, "distrusted", "client certificate refused: its CA is no longer trusted, or it was revoked") \
 	X(EXPIRED, "expired", "client certificate refused: it has expired; connect again with a new one") \
 	X(NO_MEMORY, "no_memory", "out of memory") \
 	X(OK, "ok", "ok")
@@ -56,6 +58,35 @@ const char *certificate_outcome_text(enum certificate_outcome o) RETURNS_NONNULL
  */
 enum certificate_outcome certificate_identity(X509 *x, const struct certificate_rule *rule, const struct identity **out)
     NONNULL(1, 2, 3) WUNRES;
+
+/* ---- what a connection keeps of it (certificate_facts.c) ---- */
+
+#define CERTIFICATE_NAMES_MAX 64u
+
+struct certificate_names {
+	const struct span *texts;	/* printable ASCII */
+	size_t n;
+	bool known;			/* false: unreadable, or too many */
+};
+
+struct certificate {
+	const struct identity *who;	/* NULL: it names nobody */
+	enum certificate_outcome outcome;	/* why not */
+	int64_t expires_at;		/* the earliest end in its chain, seconds since the epoch; 0: unreadable */
+	struct span subject, issuer;	/* RFC 2253 */
+	struct span sha256;		/* lower-case hex of its DER */
+	struct certificate_names uris, hosts;	/* of subjectAltName */
+	struct arena *arena;		/* private */
+};
+
+/* A verified chain, leaf first, read once for all requests of its connection. NULL when out of memory. */
+struct certificate *certificate_new(const STACK_OF(X509) *chain, const struct certificate_rule *rule) NONNULL(1, 2) WUNRES;
+void certificate_free(struct certificate *c);
+/* From now on it names nobody: it does not verify any more. */
+void certificate_distrust(struct certificate *c) NONNULL(1);
+
+/* The earliest end in a chain, seconds since the epoch. False, and 0, when one cannot be read. */
+bool certificate_end(const STACK_OF(X509) *chain, int64_t *out) NONNULL(1, 2) WUNRES;
 
 /*
  * spiffe://trust-domain/path as the SPIFFE-ID standard has it (section 2): lower-case trust domain without port or user,

@@ -39,6 +39,7 @@ struct stream {
 	SSL *ssl;
 	struct event *read_ev, *write_ev, *timer;
 	struct bytes out, kept, cipher;
+	struct bytes proxy;	/* a PROXY header that came in pieces, and what came with its end */
 	struct span src;	/* received bytes OpenSSL may read now */
 	struct loop_task task;	/* deliver kept bytes, report a failed write, or free */
 	int64_t deadline;	/* monotonic ms; 0: none */
@@ -47,6 +48,7 @@ struct stream {
 	bool unwatched;		/* the read event fired while paused and was taken off */
 	bool unsendable;	/* a write failed: nothing more is sent, what was received is still read */
 	bool broken;		/* on_fail() was called */
+	bool awaits_proxy;	/* a PROXY header comes before anything else */
 };
 
 /* ---- heap buffers ---- */
@@ -275,6 +277,8 @@ report(struct stream *s, enum stream_fail why)
 		ERR_error_string_n(e, text, sizeof text);
 	else if (why == STREAM_FAIL_TLS && s->ssl != NULL && SSL_get_verify_result(s->ssl) != X509_V_OK)
 		snprintf(text, sizeof text, "%s", X509_verify_cert_error_string(SSL_get_verify_result(s->ssl)));
+	else if (why == STREAM_FAIL_PROXY)
+		snprintf(text, sizeof text, "no PROXY header, or one that is refused");
 	ERR_clear_error();
 	event_del(s->read_ev);
 	event_del(s->write_ev);
@@ -417,9 +421,45 @@ save_cipher(struct stream *s, bool from_cipher)
 	s->src = SPAN_NONE;
 }
 
+/* STOP: there is none. MORE, and the header is not awaited any more: what follows it is in src. */
+static enum pumped
+read_proxy(struct stream *s)
+{
+	struct proxy_header h;
+	struct span in = s->src;
+
+	s->src = SPAN_NONE;
+	if (bytes_left(&s->proxy) > 0) {
+		if (!bytes_add(&s->proxy, in.p, in.n)) {
+			fail_later(s);
+			return PUMP_STOP;
+		}
+		in = (struct span){ s->proxy.p, bytes_left(&s->proxy) };
+	}
+	switch (proxy_header_read(in, &h)) {
+	case PROXY_BAD:
+		break;
+	case PROXY_MORE:
+		if (s->eof)
+			break;
+		if (bytes_left(&s->proxy) == 0 && in.n > 0 && !bytes_add(&s->proxy, in.p, in.n))
+			fail_later(s);
+		return PUMP_MORE;
+	case PROXY_DONE:
+		s->awaits_proxy = false;
+		s->src = span_skip(in, h.length);
+		s->ops->on_proxy(s->ctx, &h);
+		return s->closed ? PUMP_STOP : PUMP_MORE;
+	}
+	report(s, STREAM_FAIL_PROXY);
+	return PUMP_STOP;
+}
+
 static enum pumped
 pump(struct stream *s)
 {
+	if (s->awaits_proxy && (read_proxy(s) == PUMP_STOP || s->awaits_proxy))
+		return s->broken || s->closed ? PUMP_STOP : PUMP_MORE;
 	return s->ssl != NULL ? pump_tls(s) : pump_plain(s);
 }
 
@@ -448,6 +488,8 @@ on_readable(struct stream *s)
 		s->src = (struct span){ s->loop->rx, (size_t)n };
 		if (pump(s) == PUMP_STOP && !s->closed)
 			save_cipher(s, false);
+		if (!s->awaits_proxy)
+			bytes_drop(&s->proxy);
 		if (n < (ssize_t)LOOP_BUFFER)
 			return;
 	}
@@ -559,6 +601,7 @@ stream_destroy(struct stream *s)
 	bytes_drop(&s->out);
 	bytes_drop(&s->kept);
 	bytes_drop(&s->cipher);
+	bytes_drop(&s->proxy);
 	free(s);
 }
 
@@ -659,6 +702,12 @@ stream_accept(struct loop *l, int fd, SSL_CTX *ssl_ctx, const struct stream_ops 
 	}
 	event_add(s->read_ev, NULL);
 	return s;
+}
+
+void
+stream_expect_proxy(struct stream *s)
+{
+	s->awaits_proxy = true;
 }
 
 /* Which name must the certificate carry? SNI is for names only (RFC 6066 section 3). */
@@ -842,6 +891,15 @@ struct span
 stream_sni(const struct stream *s)
 {
 	return s->ssl == NULL ? SPAN_NONE : span_of(SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name));
+}
+
+STACK_OF(X509) *
+stream_peer_chain(const struct stream *s)
+{
+	/* an SSL without a peer certificate says X509_V_OK too */
+	if (s->ssl == NULL || SSL_get0_peer_certificate(s->ssl) == NULL || SSL_get_verify_result(s->ssl) != X509_V_OK)
+		return NULL;
+	return SSL_get0_verified_chain(s->ssl);
 }
 
 SSL_SESSION *

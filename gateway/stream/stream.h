@@ -17,12 +17,14 @@
 #include <sys/socket.h>
 
 #include "gateway/stream/loop.h"
+#include "gateway/stream/proxy_header.h"
 
 enum stream_fail {
 	STREAM_FAIL_ERROR = 0,	/* reset, unreachable ... */
 	STREAM_FAIL_TLS,	/* handshake refused, certificate not accepted, broken record */
 	STREAM_FAIL_TIMEOUT,	/* the deadline passed */
 	STREAM_FAIL_CUT,	/* TLS peer closed without close_notify: truncated */
+	STREAM_FAIL_PROXY,	/* no PROXY header, or one that is refused */
 };
 
 struct stream_ops {
@@ -32,6 +34,8 @@ struct stream_ops {
 	void (*on_eof)(void *ctx);			/* the peer will send nothing more */
 	/* After TIMEOUT the stream still works; after anything else it can only be closed. */
 	void (*on_fail)(void *ctx, enum stream_fail why, const char *text);
+	/* The PROXY header is read, TLS has not begun; only after stream_expect_proxy(). */
+	void (*on_proxy)(void *ctx, const struct proxy_header *h);
 };
 
 struct stream;
@@ -39,6 +43,8 @@ struct stream;
 /* A connected socket (taken over); ssl_ctx NULL for plain TCP. NULL (fd closed) when out of memory. */
 struct stream *stream_accept(struct loop *l, int fd, SSL_CTX *ssl_ctx, const struct stream_ops *ops, void *ctx)
     NONNULL(1, 4) WUNRES;
+/* Right after stream_accept(): a PROXY header comes first. What follows it in the same segment is TLS, and is not lost. */
+void stream_expect_proxy(struct stream *s) NONNULL(1);
 /*
  * Connect. For TLS the certificate is checked for `host` (a name or an address literal); SNI is sent for names.
  * session may be NULL. NULL when out of memory or descriptors.
@@ -70,6 +76,8 @@ bool stream_is_tls(const struct stream *s) NONNULL(1) PURE;
 struct span stream_tls_version(const struct stream *s) NONNULL(1);	/* "1.3"; empty for TCP */
 struct span stream_tls_cipher(const struct stream *s) NONNULL(1);
 struct span stream_sni(const struct stream *s) NONNULL(1);		/* empty when the client sent none */
+/* The peer's certificate and the chain it was verified by, leaf first; borrowed. NULL: it sent none. */
+STACK_OF(X509) *stream_peer_chain(const struct stream *s) NONNULL(1);
 SSL_SESSION *stream_take_session(struct stream *s) NONNULL(1) WUNRES;	/* client role; caller frees; may be NULL */
 bool stream_wrote_nothing(const struct stream *s) NONNULL(1) PURE;	/* no application byte was given to send */
 

@@ -6,6 +6,7 @@
 #include "gateway/stream/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +86,62 @@ tls_server_new(char *const *certificates, char *const *keys, size_t n, char *err
 fail:
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+/* ---- client certificates ---- */
+
+#define CERTIFICATES_MAX	65536	/* bytes a client may send */
+
+static bool
+load_revocations(X509_STORE *store, const char *file)
+{
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+
+	/* every certificate of a chain must be covered: a missing or outdated list refuses */
+	return lookup != NULL && X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) > 0 &&
+	    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) == 1;
+}
+
+bool
+tls_server_ask(SSL_CTX *ctx, const struct tls_clients *clients, char *err, size_t err_size)
+{
+	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(clients->ca_file);
+
+	if (names == NULL || SSL_CTX_load_verify_file(ctx, clients->ca_file) != 1) {
+		reason(err, err_size, "cannot use CA file", clients->ca_file);
+		sk_X509_NAME_pop_free(names, X509_NAME_free);
+		return false;
+	}
+	SSL_CTX_set_client_CA_list(ctx, names);	/* clients with many certificates choose by it */
+	if (clients->crl_file != NULL && !load_revocations(SSL_CTX_get_cert_store(ctx), clients->crl_file)) {
+		reason(err, err_size, "cannot use revocation lists", clients->crl_file);
+		return false;
+	}
+	if (SSL_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT) != 1) {
+		reason(err, err_size, "cannot set up", "TLS");
+		return false;
+	}
+	SSL_CTX_set_verify_depth(ctx, TLS_CLIENT_DEPTH);
+	SSL_CTX_set_max_cert_list(ctx, CERTIFICATES_MAX);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (clients->required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	return true;
+}
+
+bool
+tls_chain_ok(SSL_CTX *ctx, STACK_OF(X509) *chain)
+{
+	X509_STORE_CTX *verification = X509_STORE_CTX_new();
+	bool ok = verification != NULL && sk_X509_num(chain) > 0 &&
+	    X509_STORE_CTX_init(verification, SSL_CTX_get_cert_store(ctx), sk_X509_value(chain, 0), chain) == 1 &&
+	    X509_STORE_CTX_set_default(verification, "ssl_client") == 1;
+
+	if (ok) {
+		X509_STORE_CTX_set_depth(verification, TLS_CLIENT_DEPTH);
+		ok = X509_verify_cert(verification) == 1;
+	}
+	X509_STORE_CTX_free(verification);
+	ERR_clear_error();
+	return ok;
 }
 
 SSL_CTX *

@@ -156,7 +156,7 @@ on_fail(void *ctx, enum stream_fail why, const char *text)
 	link_fail(l, r);
 }
 
-static const struct stream_ops link_ops = { on_ready, on_data, on_drain, on_eof, on_fail };
+static const struct stream_ops link_ops = { on_ready, on_data, on_drain, on_eof, on_fail, NULL };
 
 /* ---- dialling ---- */
 

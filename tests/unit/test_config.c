@@ -599,6 +599,13 @@ test_everything(void)
 	CHECK(c->n_cluster_keys == 2 && span_eq(c->cluster_keys[0], SPAN("0123456789abcdef0123456789abcdef")) &&
 	    span_eq(c->cluster_keys[1], SPAN("ABCDEFGHIJKLMNOPABCDEFGHIJKLMNOP")));
 	CHECK(c->n_listen == 2 && c->listen[0].n_certificates == 2 && c->listen[0].n_private_keys == 2);
+	CHECK(c->listen[0].client_certificate == CLIENT_CERTIFICATE_NONE && c->listen[0].client_ca == NULL &&
+	    !c->listen[0].proxy_protocol && c->listen[0].n_trusted_proxies == 0);
+	CHECK(c->listen[1].client_certificate == CLIENT_CERTIFICATE_REQUIRED && c->listen[1].client_crl == NULL &&
+	    same(c->listen[1].certificate.issuer, "Certs_1") && c->listen[1].certificate.subject == CERTIFICATE_SUBJECT_CN &&
+	    c->listen[1].certificate.groups == CERTIFICATE_GROUPS_OU);
+	CHECK(c->listen[1].proxy_protocol && c->listen[1].n_trusted_proxies == 3 && c->listen[1].trusted[0].bits == 8 &&
+	    !c->listen[1].trusted[1].v4 && c->listen[1].trusted[2].bits == 32);
 	CHECK(c->n_upstream == 2);
 	check_everything_upstream(c);
 	CHECK(c->n_issuer == 2 && issuer_table_count(c->issuers) == 2);
@@ -812,7 +819,7 @@ check_example_complete(const char *text)
 			snprintf(path, sizeof path, "%s.[0].%s", section, o->name);
 			break;
 		}
-		if (!o->later && strcmp(o->name, "client-certificate") != 0)
+		if (!o->later)
 			CHECK_ROW(config_lookup(&tree, path) != NULL, path);
 	}
 	config_destroy(&tree);

@@ -3,21 +3,16 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <arpa/inet.h>
-
 #include "gateway/source.h"
 #include "tests/unit/check.h"
 
 static unsigned
 slot(const char *text)
 {
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = 7 };
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct network address;
 
-	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-		return source_slot((const struct sockaddr *)&v4);
-	inet_pton(AF_INET6, text, &v6.sin6_addr);
-	return source_slot((const struct sockaddr *)&v6);
+	CHECK(address_parse(span_of(text), &address));
+	return source_slot(&address);
 }
 
 int
@@ -28,6 +23,7 @@ main(void)
 	CHECK(a < SOURCE_SLOTS);
 	CHECK(a == slot("192.0.2.1"));
 	/* one host owns a /64 */
+	CHECK(slot("::ffff:192.0.2.1") == a);
 	CHECK(slot("2001:db8:1:2::1") == slot("2001:db8:1:2:ffff::9"));
 	for (int i = 0; i < 200; i++) {
 		char text[32];

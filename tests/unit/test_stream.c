@@ -4,9 +4,11 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,6 +23,8 @@ struct end {
 	size_t to_send, sent;
 	unsigned pauses, drains;
 	bool ready, eof, failed, greedy;
+	struct proxy_header proxy;
+	bool proxied, close_on_proxy;
 	enum stream_fail why;
 	bool out_of_order;
 };
@@ -113,7 +117,20 @@ on_fail(void *ctx, enum stream_fail why, const char *text)
 	stop_when_both_ended(e);
 }
 
-static const struct stream_ops ops = { on_ready, on_data, on_drain, on_eof, on_fail };
+static void
+on_proxy(void *ctx, const struct proxy_header *h)
+{
+	struct end *e = ctx;
+
+	e->proxy = *h;
+	e->proxied = true;
+	if (e->close_on_proxy) {
+		stream_close(e->s);
+		stop_when_both_ended(e);
+	}
+}
+
+static const struct stream_ops ops = { on_ready, on_data, on_drain, on_eof, on_fail, on_proxy };
 
 /* A listening socket on a free loopback port. */
 static int
@@ -267,6 +284,145 @@ test_facts(SSL_CTX *server, SSL_CTX *client)
 	end_pair(&p);
 }
 
+/* ---- PROXY headers ---- */
+
+static const char v2[] = "\r\n\r\n\0\r\nQUIT\n" "\x21\x11\x00\x0c" "\xc0\x00\x02\x07" "\x7f\x00\x00\x01" "\x30\x39" "\x01\xbb";
+
+/* A raw socket to a stream that expects a header, and the first n bytes of text sent. */
+static int
+proxied_pair(struct pair *p, SSL_CTX *server, struct span text)
+{
+	struct sockaddr_in at;
+	int fd = listener(&at), raw = socket(AF_INET, SOCK_STREAM, 0);
+
+	p->loop = p->server.loop = loop_new();
+	if (connect(raw, (struct sockaddr *)&at, sizeof at) != 0)
+		abort();
+	p->server.s = stream_accept(p->loop, accept4(fd, NULL, NULL, SOCK_NONBLOCK), server, &ops, &p->server);
+	stream_expect_proxy(p->server.s);
+	stream_deadline(p->server.s, 20000);
+	if (text.n > 0 && send(raw, text.p, text.n, 0) != (ssize_t)text.n)
+		abort();
+	close(fd);
+	return raw;
+}
+
+/* The header in two pieces cut at `cut`, plain bytes behind it in the segment of its end: none of them is lost. */
+static void
+test_proxy_cut(size_t cut, size_t behind)
+{
+	struct pair p = { .loop = NULL };
+	char all[sizeof v2 - 1 + 100];
+	int raw = proxied_pair(&p, NULL, (struct span){ v2, cut });
+
+	memcpy(all, v2, sizeof v2 - 1);
+	for (size_t i = 0; i < behind; i++)
+		all[sizeof v2 - 1 + i] = (char)pattern(i);
+	event_base_loop(p.loop->base, EVLOOP_NONBLOCK);
+	CHECK(p.server.proxied == (cut == sizeof v2 - 1) && p.server.got == 0);
+	CHECK(send(raw, all + cut, sizeof v2 - 1 + behind - cut, 0) >= 0);
+	shutdown(raw, SHUT_WR);
+	event_base_dispatch(p.loop->base);
+	CHECK(p.server.proxied && p.server.proxy.source.v4.sin_addr.s_addr == htonl(0xc0000207));
+	CHECK(p.server.got == behind && !p.server.out_of_order && p.server.eof && !p.server.failed);
+	close(raw);
+	stream_close(p.server.s);
+	loop_free(p.loop);
+}
+
+static void
+test_proxy_bad(struct span text, bool cut)
+{
+	struct pair p = { .loop = NULL };
+	int raw = proxied_pair(&p, NULL, text);
+
+	if (cut)
+		shutdown(raw, SHUT_WR);
+	event_base_dispatch(p.loop->base);
+	CHECK(p.server.failed && p.server.why == STREAM_FAIL_PROXY && !p.server.proxied && p.server.got == 0);
+	close(raw);
+	stream_close(p.server.s);
+	loop_free(p.loop);
+}
+
+static void
+test_proxy_closed_in_callback(SSL_CTX *server)
+{
+	struct pair p = { .server.close_on_proxy = true };
+	int raw = proxied_pair(&p, server, (struct span){ v2, sizeof v2 - 1 });
+
+	event_base_dispatch(p.loop->base);
+	CHECK(p.server.proxied && !p.server.failed && !p.server.ready);
+	close(raw);
+	loop_free(p.loop);
+}
+
+struct hello {	/* a TLS client over a blocking socket that sends a PROXY header and its hello as one segment */
+	int fd;
+	SSL_CTX *ctx;
+	bool ok;
+};
+
+static void *
+say_hello(void *arg)
+{
+	struct hello *h = arg;
+	SSL *ssl = SSL_new(h->ctx);
+	BIO *out = BIO_new(BIO_s_mem()), *in = BIO_new_socket(h->fd, BIO_NOCLOSE);
+	char buf[8192];
+	int n;
+
+	SSL_set_bio(ssl, in, out);
+	BIO_write(out, v2, sizeof v2 - 1);
+	SSL_set_tlsext_host_name(ssl, "stream.test");
+	SSL_set_connect_state(ssl);
+	SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY);
+	/* the first attempt finds nothing to read, and leaves the hello in memory behind the header */
+	evutil_make_socket_nonblocking(h->fd);
+	(void)SSL_do_handshake(ssl);
+	fcntl(h->fd, F_SETFL, 0);
+	n = BIO_read(out, buf, sizeof buf);
+	if (n > (int)sizeof v2 && send(h->fd, buf, (size_t)n, 0) == n) {
+		BIO_up_ref(in);
+		SSL_set0_wbio(ssl, in);
+		h->ok = SSL_do_handshake(ssl) == 1 && SSL_write(ssl, (char[]){ (char)pattern(0) }, 1) == 1;
+		SSL_shutdown(ssl);
+	}
+	SSL_free(ssl);
+	shutdown(h->fd, SHUT_WR);
+	return NULL;
+}
+
+static void
+test_proxy_tls(SSL_CTX *server, SSL_CTX *client)
+{
+	struct pair p = { .loop = NULL };
+	struct hello h = { .ctx = client };
+	pthread_t thread;
+
+	h.fd = proxied_pair(&p, server, SPAN_NONE);
+	if (pthread_create(&thread, NULL, say_hello, &h) != 0)
+		abort();
+	event_base_dispatch(p.loop->base);
+	pthread_join(thread, NULL);
+	CHECK(h.ok && p.server.proxied && p.server.ready && p.server.got == 1);
+	close(h.fd);
+	stream_close(p.server.s);
+	loop_free(p.loop);
+}
+
+static void
+test_proxy(SSL_CTX *server, SSL_CTX *client)
+{
+	for (size_t cut = 0; cut < sizeof v2; cut++)
+		test_proxy_cut(cut, cut % 3 == 0 ? 0 : 100);
+	test_proxy_bad(SPAN("GET /v2/ HTTP/1.1\r\n\r\n"), false);
+	test_proxy_bad((struct span){ v2, 20 }, true);
+	test_proxy_bad(SPAN_NONE, true);
+	test_proxy_closed_in_callback(server);
+	test_proxy_tls(server, client);
+}
+
 int
 main(void)
 {
@@ -288,6 +444,7 @@ main(void)
 	test_refused();
 	test_wrong_name(server, client);
 	test_facts(server, client);
+	test_proxy(server, client);
 	CHECK(tls_server_new(keys, certs, 1, err, sizeof err) == NULL);
 	SSL_CTX_free(server);
 	SSL_CTX_free(client);
