@@ -227,6 +227,83 @@ one_failure(const struct row *r)
 	ledger_close(l);
 }
 
+/* A delete of the tag when 'a' is confirmed; the step at which the store fails; what lookups of 'a' say afterwards. */
+static const struct delete_row {
+	const char *name;
+	enum ledger_verb fails_at;
+	enum call fails;
+	enum ledger_outcome outcome;
+	enum ledger_answer after;
+	bool deleted;	/* the tombstone stands */
+} delete_rows[] = {
+	{ "begin, read", LEDGER_DELETE_BEGIN, CALL_GET, LEDGER_DELETE_DONE, LEDGER_SAME, false },
+	{ "begin, commit", LEDGER_DELETE_BEGIN, CALL_END, LEDGER_DELETE_DONE, LEDGER_SAME, false },
+	{ "mark, write", LEDGER_DELETE_MARK, CALL_PUT, LEDGER_DELETE_KEPT, LEDGER_SAME, false },
+	{ "mark, commit", LEDGER_DELETE_MARK, CALL_END, LEDGER_DELETE_KEPT, LEDGER_SAME, false },
+	{ "kept, read", LEDGER_DELETE_END, CALL_GET, LEDGER_DELETE_KEPT, LEDGER_SAME, true },
+	{ "kept, write", LEDGER_DELETE_END, CALL_PUT, LEDGER_DELETE_KEPT, LEDGER_SAME, true },
+	{ "kept, commit", LEDGER_DELETE_END, CALL_END, LEDGER_DELETE_KEPT, LEDGER_SAME, true },
+	{ "done, write", LEDGER_DELETE_END, CALL_PUT, LEDGER_DELETE_DONE, LEDGER_SAME, true },
+	/* the control: nothing fails */
+	{ "done", LEDGER_LOOKUP, CALL_NONE, LEDGER_DELETE_DONE, LEDGER_SAME, true },
+	{ "kept", LEDGER_LOOKUP, CALL_NONE, LEDGER_DELETE_KEPT, LEDGER_SAME, false },
+};
+
+static struct ledger_op
+delete_step(struct ledger *l, const struct delete_row *r, enum ledger_verb verb, uint64_t token)
+{
+	struct ledger_op op;
+
+	prepare(&op, verb, 'a', token);
+	op.outcome = r->outcome;
+	atomic_store(&fails, (int)(verb == r->fails_at ? r->fails : CALL_NONE));
+	left = 1;
+	ledger_submit(l, &op);
+	while (left > 0)
+		event_base_dispatch(base);
+	atomic_store(&fails, CALL_NONE);
+	CHECK_ROW((op.answer == LEDGER_DOWN) == (verb == r->fails_at), r->name);
+	/* what was not kept names nothing */
+	if (op.answer == LEDGER_DOWN)
+		CHECK_ROW(op.names == NULL, r->name);
+	ledger_names_free(op.names);
+	op.names = NULL;
+	return op;
+}
+
+/* Whatever fails, END is the end: the next delete begins. */
+static void
+one_delete(const struct delete_row *r)
+{
+	char err[80];
+	struct ledger *l;
+	struct ledger_op op;
+	uint64_t token;
+
+	memset(&the_store, 0, sizeof the_store);
+	atomic_store(&fails, CALL_NONE);
+	l = ledger_open("sqlite:x", NULL, err, sizeof err);
+	if (!CHECK_ROW(l != NULL, r->name))
+		return;
+	token = ask(l, LEDGER_CLAIM, 'a', 0).token;
+	ask(l, LEDGER_CONFIRM, 'a', token);
+	op = delete_step(l, r, LEDGER_DELETE_BEGIN, 0);
+	if (op.answer == LEDGER_OK) {
+		token = op.token;
+		CHECK_ROW(ask(l, LEDGER_CLAIM, 'a', 0).answer == LEDGER_BUSY, r->name);
+		delete_step(l, r, LEDGER_DELETE_MARK, token);
+		/* a mark that was not kept did not end the holding */
+		CHECK_ROW(ask(l, LEDGER_CLAIM, 'a', 0).answer == LEDGER_BUSY, r->name);
+		delete_step(l, r, LEDGER_DELETE_END, token);
+	}
+	op = ask(l, LEDGER_LOOKUP, 'a', 0);
+	CHECK_ROW(op.answer == r->after && op.deleted == r->deleted, r->name);
+	op = ask(l, LEDGER_DELETE_BEGIN, 'a', 0);
+	CHECK_ROW(op.answer == LEDGER_OK && op.names != NULL && op.names->deleted == r->deleted, r->name);
+	ledger_names_free(op.names);
+	ledger_close(l);
+}
+
 /* Reading works, writing does not: that is not healthy yet. */
 static void
 reading_is_not_enough(void)
@@ -281,6 +358,8 @@ main(void)
 		return 1;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		one_failure(&rows[i]);
+	for (size_t i = 0; i < sizeof delete_rows / sizeof *delete_rows; i++)
+		one_delete(&delete_rows[i]);
 	reading_is_not_enough();
 	everybody_of_a_batch_hears_it();
 	mailbox_free(box);
