@@ -85,6 +85,22 @@ class Sample:
         named = [p.removeprefix(self.where + "/") for p in re.findall(r'"(/[^"*]*)', live)]
         return [p for p in named if not os.path.exists(os.path.join(self.dir, p))]
 
+    def change(self, changes):
+        """Further edits of gateway.conf: {what is there: what shall be there}. Each must be there."""
+        path = os.path.join(self.dir, "gateway.conf")
+        with open(path) as f:
+            text = f.read()
+        for a, b in changes.items():
+            if a not in text:
+                raise RuntimeError(f"gateway.conf.example has no {a}")
+            text = text.replace(a, b)
+        self.file("gateway.conf", text.encode())
+
+    def state_here(self):
+        """What the example leaves to its defaults is state below /var, where a test on this machine has no business."""
+        self.change({'# ledger = "sqlite:/var/lib/tidewaiter': f'ledger = "sqlite:{self.dir}',
+                     '# directory = "/var/log/tidewaiter': f'directory = "{self.dir}'})
+
     def registry(self, lab, name):
         """A registry with TLS and a login, as the example's upstream is one. Its URL."""
         lab.cert, lab.key = f"{self.dir}/tls-ec.crt", f"{self.dir}/tls-ec.key"
