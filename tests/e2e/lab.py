@@ -62,19 +62,31 @@ def b64(data):
 
 
 class Report:
-    """Counts; each check is one line, and a failed one says why."""
+    """Counts; each check is one line, and a failed one says why. A quiet one keeps its lines for another's take()."""
 
-    def __init__(self):
+    def __init__(self, quiet=False):
         self.passed = self.failed = 0
+        self.lines, self.quiet = [], quiet
+
+    def say(self, line):
+        if self.quiet:
+            self.lines.append(line)
+        else:
+            print(line, flush=True)
 
     def ok(self, condition, name, why=""):
         if condition:
             self.passed += 1
-            print(f"  ok     {name}", flush=True)
+            self.say(f"  ok     {name}")
         else:
             self.failed += 1
-            print(f"  FAILED {name}" + (f"\n         {why}" if why else ""), flush=True)
+            self.say(f"  FAILED {name}" + (f"\n         {why}" if why else ""))
         return bool(condition)
+
+    def take(self, other):
+        for line in other.lines:
+            self.say(line)
+        self.passed, self.failed = self.passed + other.passed, self.failed + other.failed
 
     def done(self):
         print(f"{self.passed} passed, {self.failed} failed")
