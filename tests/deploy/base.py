@@ -61,6 +61,22 @@ def files(package):
     return subprocess.run(["dpkg-query", "-L", package], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+def libraries(program):
+    """The packages of the libraries that a program is linked to."""
+    said = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    found = set()
+    for path in re.findall(r"(/\S+) \(0x", said):
+        # a merged /usr is known to dpkg under either name
+        for name in (path, "/usr" + path, path.removeprefix("/usr")):
+            p = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
+            if p.returncode == 0:
+                found.add(p.stdout.split(":")[0])
+                break
+        else:
+            raise RuntimeError(f"{path} belongs to no package")
+    return sorted(found)
+
+
 def in_image(path):
     """Where a listed path is once /bin, /lib ... are links into /usr; None when it is not wanted."""
     if not path.startswith("/") or path == "/." or UNWANTED.search(path):

@@ -8,13 +8,12 @@ import re
 import shutil
 
 import adapters
+import base
 import containers
 import install
 import lab as labs
 import sample as samples
 
-RUNS_ON = ("systemd", "libevent-2.1-7", "libevent-pthreads-2.1-7", "libssl3", "libjansson4", "libjwt0", "libpcre2-8-0", "libconfig9",
-           "libsqlite3-0", "procps")
 RIGHTS = ("SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH")
 MASKED = ("systemd-networkd", "systemd-networkd-wait-online", "systemd-resolved", "systemd-timesyncd", "systemd-firstboot",
           "systemd-sysctl", "systemd-modules-load", "systemd-udevd", "systemd-udev-trigger", "systemd-logind", "getty@tty1")
@@ -114,7 +113,7 @@ def run(lab, report):
     docker = containers.start(lab, report, "the unit under systemd")
     if docker is None:
         return
-    ok, said = docker.base("base-systemd", RUNS_ON)
+    ok, said = docker.base("base-systemd", ["systemd", "procps", *base.libraries(labs.BINARY)])
     report.ok(ok, "a base image out of this machine's packages", said)
     m = Machine(docker, lab)
     ok, said = m.boot()
