@@ -47,7 +47,7 @@ refusal_body(const struct request *r, const struct refusal *row)
 	char *text;
 
 	/* which statement decided is for those who are known */
-	if (detail != NULL && !anonymous && r->decision.sid.n > 0)
+	if (detail != NULL && !anonymous && r->decision.verdict != VERDICT_ALLOW && r->decision.sid.n > 0)
 		json_object_set_new(detail, "sid", json_stringn(r->decision.sid.p, r->decision.sid.n));
 	body = json_pack("{s:[{s:s, s:s, s:o}]}", "errors", "code", row->code, "message",
 	    r->message != NULL ? r->message : row->text, "detail", detail);
@@ -191,7 +191,7 @@ write_location(struct request *r, struct http_writer *w, const struct http_head 
 			    r->upstream_config->alias, r->upstream_config->origin);
 			return REFUSE_UPSTREAM_LOCATION;
 		}
-	} else if (request_is_write(r)) {
+	} else if (request_is_write(r) && !request_is_delete(r)) {
 		ours = made_location(r);
 	} else {
 		return REFUSE_NONE;

@@ -97,7 +97,7 @@ note(void *ctx, const char *event, const char *digest, const char *old_digest)
 	struct claim *c = ctx;
 
 	if (c->request != NULL)
-		record_state(c->request, event, digest, old_digest);
+		record_state(c->request, event, c->request->route.reference, span_of(digest), span_of(old_digest));
 }
 
 static void
@@ -141,6 +141,7 @@ step_hold(struct request *r)
 		.gone = on_gone,
 	};
 	struct hold_request rq = {
+		.registry = span_of(r->upstream_config->registry),
 		.repository = r->route.repository,
 		.tag = r->route.reference,
 		.source = span_of(r->client.ip),
@@ -152,12 +153,11 @@ step_hold(struct request *r)
 
 	if (r->route.op != ROUTE_MANIFEST_PUT || r->route.reference_type != REFERENCE_TAG)
 		return NEXT;
-	rq.registry = arena_printf(r->arena, "%s%s", r->upstream_config->origin, r->upstream_config->path);
 	rq.who = arena_printf(r->arena, "%.*s/%.*s", SPAN_FMT(r->authn.who->issuer),
 	    SPAN_FMT(r->authn.who->subject));
 	memcpy(rq.digest, r->manifest.digest, sizeof rq.digest);
 	c = calloc(1, sizeof *c);
-	if (c == NULL || rq.registry.p == NULL || rq.who.p == NULL) {
+	if (c == NULL || rq.who.p == NULL) {
 		free(c);
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	}
@@ -203,6 +203,10 @@ outcome_of(const struct request *r)
 enum next
 step_settle(struct request *r)
 {
+	if (r->removal != NULL) {
+		remove_settle(r);
+		return WAIT;
+	}
 	if (r->hold != NULL) {
 		hold_finish(r->hold, outcome_of(r));
 		return WAIT;
@@ -229,8 +233,10 @@ on_durable(struct mail *m)
 enum next
 step_commit(struct request *r)
 {
-	/* a 202 begins an upload: nothing can be pulled yet */
-	if (r->answer.head->status != 201)
+	unsigned status = r->answer.head->status;
+
+	/* the 202 of an upload begins it: nothing can be pulled yet */
+	if (request_is_delete(r) ? status < 200 || status >= 300 : status != 201)
 		return NEXT;
 	r->wait.mail.deliver = on_durable;
 	r->wait.reply_to = r->worker->mailbox;

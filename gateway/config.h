@@ -51,6 +51,7 @@ struct config_upstream {
 	unsigned port;
 	char *path;			/* path prefix before /v2/, "" for none, no trailing slash */
 	char *origin;			/* "https://harbor.internal:8443", default port left out */
+	char *registry;			/* origin and path: what the ledger calls it */
 	char *host_header;		/* Host we send */
 	char *ca_file;			/* NULL: system store */
 	char **repositories;		/* patterns, * crosses / */

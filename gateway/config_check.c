@@ -226,6 +226,9 @@ split_url(struct config_reader *r, const struct config_place *at, struct config_
 	u->origin = config_url_origin(r->config, &url);
 	if (u->host == NULL || u->path == NULL || u->origin == NULL)
 		return false;
+	u->registry = config_printf(r->config, "%s%s", u->origin, u->path);
+	if (u->registry == NULL)
+		return false;
 	lower(u->host);
 	u->host_header = u->origin + strlen(url.tls ? "https://" : "http://");
 	return true;

@@ -128,6 +128,19 @@ decide(struct request *r, enum policy_action action, struct span repository, str
 	return out->verdict;
 }
 
+enum verdict
+decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out)
+{
+	struct fact asked_tag = r->facts[KEY_REGISTRY_TAG], asked_type = r->facts[KEY_REGISTRY_REFERENCE_TYPE];
+
+	know(r, KEY_REGISTRY_TAG, tag);
+	know(r, KEY_REGISTRY_REFERENCE_TYPE, SPAN("tag"));
+	(void)decide(r, action, r->route.repository, out);
+	r->facts[KEY_REGISTRY_TAG] = asked_tag;
+	r->facts[KEY_REGISTRY_REFERENCE_TYPE] = asked_type;
+	return out->verdict;
+}
+
 /* Both rights: the blob is read there and written here (and both names must be of one upstream). NULL: they are there. */
 static const char *
 mount_refused(struct request *r)
@@ -186,9 +199,8 @@ decide_op(struct request *r)
 	return r->decision.verdict;
 }
 
-/* The refusal for a verdict that is not ALLOW. */
-static enum refuse
-refusal_for(struct request *r)
+enum refuse
+decide_refusal(struct request *r)
 {
 	const struct identity *who = r->authn.who;
 
@@ -208,30 +220,7 @@ refusal_for(struct request *r)
 static enum refuse
 not_served_yet(const struct request *r)
 {
-	switch (r->route.op) {
-	case ROUTE_BLOB_DELETE:
-	case ROUTE_MANIFEST_DELETE:
-	case ROUTE_TAG_DELETE:
-	case ROUTE_UPLOAD_CANCEL:
-		return REFUSE_DELETE_DISABLED;
-	case ROUTE_MANIFEST_PUT:
-		return r->route.n_tags > 0 ? REFUSE_TAG_QUERY : REFUSE_NONE;
-	case ROUTE_NONE:
-	case ROUTE_PING:
-	case ROUTE_BLOB_GET:
-	case ROUTE_MANIFEST_GET:
-	case ROUTE_TAGS_LIST:
-	case ROUTE_UPLOAD_START:
-	case ROUTE_BLOB_MOUNT:
-	case ROUTE_UPLOAD_STATUS:
-	case ROUTE_UPLOAD_CHUNK:
-	case ROUTE_UPLOAD_FINISH:
-	case ROUTE_REFERRERS:
-	case ROUTE_CATALOG:
-	case ROUTE_MAX:
-		return REFUSE_NONE;
-	}
-	return REFUSE_INTERNAL;
+	return r->route.op == ROUTE_MANIFEST_PUT && r->route.n_tags > 0 ? REFUSE_TAG_QUERY : REFUSE_NONE;
 }
 
 enum next
@@ -254,7 +243,7 @@ step_decide(struct request *r)
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
 		return not_served_yet(r) != REFUSE_NONE ? request_refuse(r, not_served_yet(r)) : NEXT;
 	if (v != VERDICT_ALLOW)
-		return request_refuse(r, refusal_for(r));
+		return request_refuse(r, decide_refusal(r));
 	if (not_served_yet(r) != REFUSE_NONE)
 		return request_refuse(r, not_served_yet(r));
 	/* an upload is its holder's only, in its repository, at the upstream it was begun at */
@@ -308,13 +297,13 @@ decide_content(struct request *r)
 
 	know(r, KEY_REGISTRY_DIGEST, span_of(r->manifest.digest));
 	if (decide(r, ACTION_PushManifest, r->route.repository, &r->decision) != VERDICT_ALLOW)
-		return refusal_for(r);
+		return decide_refusal(r);
 	if (r->manifest.has_subject || (by_tag && tag_is_append_only(r->route.reference))) {
 		struct decision d;
 
 		if (decide(r, ACTION_AppendReferrer, r->route.repository, &d) != VERDICT_ALLOW) {
 			r->decision = d;
-			return refusal_for(r);
+			return decide_refusal(r);
 		}
 	}
 	return REFUSE_NONE;

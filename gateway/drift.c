@@ -59,7 +59,7 @@ static bool
 key_of(const struct config_upstream *u, struct span repository, struct span tag, struct span digest,
     unsigned char out[static KEY_LEN])
 {
-	const struct span part[] = { span_of(u->origin), span_of(u->path), repository, tag, digest };
+	const struct span part[] = { span_of(u->registry), repository, tag, digest };
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	char text[2048];
 	size_t n = 0;
@@ -123,7 +123,7 @@ drift_report(struct request *r, struct span found, struct span recorded)
 		remember(r->worker, key, DRIFTED_MS);
 	}
 	tell(r->worker, span_of(r->id), r->route.repository, r->route.reference, found, recorded);
-	record_state(r, "tag.drifted", arena_dup(r->arena, found).p, arena_dup(r->arena, recorded).p);
+	record_state(r, "tag.drifted", r->route.reference, found, recorded);
 }
 
 static void
@@ -174,17 +174,6 @@ on_looked(struct mail *m)
 	free(w);
 }
 
-static struct span
-keep(char **at, struct span s)
-{
-	struct span kept = { *at, s.n };
-
-	if (s.n > 0)
-		memcpy(*at, s.p, s.n);
-	*at += s.n;
-	return kept;
-}
-
 static struct watch *
 watch_new(struct request *r, struct span registry)
 {
@@ -199,16 +188,16 @@ watch_new(struct request *r, struct span registry)
 	if (w == NULL)
 		return NULL;
 	at = w->bytes;
-	w->op.registry = keep(&at, registry);
-	w->op.repository = keep(&at, r->route.repository);
-	w->op.tag = keep(&at, r->route.reference);
-	w->op.source = keep(&at, ip);
-	w->upstream = keep(&at, alias);
-	w->issuer = keep(&at, issuer);
-	w->subject = keep(&at, subject);
-	w->method = keep(&at, method);
-	w->request = keep(&at, id);
-	w->action = keep(&at, action);
+	w->op.registry = span_keep(&at, registry);
+	w->op.repository = span_keep(&at, r->route.repository);
+	w->op.tag = span_keep(&at, r->route.reference);
+	w->op.source = span_keep(&at, ip);
+	w->upstream = span_keep(&at, alias);
+	w->issuer = span_keep(&at, issuer);
+	w->subject = span_keep(&at, subject);
+	w->method = span_keep(&at, method);
+	w->request = span_keep(&at, id);
+	w->action = span_keep(&at, action);
 	w->worker = r->worker;
 	w->port = r->client.port;
 	return w;
@@ -238,7 +227,6 @@ drift_watch(struct request *r, struct span digest)
 	const struct config_upstream *u = r->upstream_config;
 	struct drift *d = r->worker->drift;
 	unsigned char key[KEY_LEN];
-	struct span registry;
 	struct watch *w;
 
 	if (!digest_valid(digest) || !takes_indexes(r) || !key_of(u, r->route.repository, r->route.reference, digest, key) ||
@@ -250,8 +238,7 @@ drift_watch(struct request *r, struct span digest)
 		d->told = true;
 		return;
 	}
-	registry = arena_printf(r->arena, "%s%s", u->origin, u->path);
-	w = registry.p == NULL ? NULL : watch_new(r, registry);
+	w = watch_new(r, span_of(u->registry));
 	if (w == NULL)
 		return;
 	memcpy(w->key, key, KEY_LEN);

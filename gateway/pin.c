@@ -170,21 +170,9 @@ on_looked(struct mail *m)
 	request_fail(r, REFUSE_LEDGER_DOWN);
 }
 
-static struct span
-keep(char **at, struct span s)
-{
-	struct span kept = { *at, s.n };
-
-	if (s.n > 0)
-		memcpy(*at, s.p, s.n);
-	*at += s.n;
-	return kept;
-}
-
 enum next
 step_pin(struct request *r)
 {
-	const struct config_upstream *u = r->upstream_config;
 	struct span registry;
 	struct pin *p;
 	char *at;
@@ -192,16 +180,16 @@ step_pin(struct request *r)
 	if (r->route.op != ROUTE_MANIFEST_GET || r->route.reference_type != REFERENCE_TAG ||
 	    r->config->drift == DRIFT_ALARM)
 		return NEXT;
-	registry = arena_printf(r->arena, "%s%s", u->origin, u->path);
-	p = registry.p == NULL ? NULL : calloc(1, sizeof *p + registry.n + r->route.repository.n + r->route.reference.n);
+	registry = span_of(r->upstream_config->registry);
+	p = calloc(1, sizeof *p + registry.n + r->route.repository.n + r->route.reference.n);
 	if (p == NULL)
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	r->pin = p;
 	p->request = r;
 	at = p->bytes;
-	p->op.registry = keep(&at, registry);
-	p->op.repository = keep(&at, r->route.repository);
-	p->op.tag = keep(&at, r->route.reference);
+	p->op.registry = span_keep(&at, registry);
+	p->op.repository = span_keep(&at, r->route.repository);
+	p->op.tag = span_keep(&at, r->route.reference);
 	p->op.verb = LEDGER_LOOKUP;	/* of no digest: a record that speaks is LOCKED, and says its own */
 	p->op.mail.deliver = on_looked;
 	p->op.reply_to = r->worker->mailbox;

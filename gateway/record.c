@@ -166,7 +166,7 @@ record_event(struct worker *w, struct audit_event *e)
 }
 
 void
-record_state(struct request *r, const char *event, const char *digest, const char *old_digest)
+record_state(struct request *r, const char *event, struct span tag, struct span digest, struct span old_digest)
 {
 	struct audit_event e = {
 		.event = event,
@@ -178,7 +178,8 @@ record_state(struct request *r, const char *event, const char *digest, const cha
 
 	fill_actor(r, &e);
 	fill_registry(r, &e);
-	e.registry.digest = span_of(digest);
-	e.registry.old_digest = span_of(old_digest);
+	e.registry.tag = tag;
+	e.registry.digest = digest;
+	e.registry.old_digest = old_digest;
 	record_event(r->worker, &e);
 }

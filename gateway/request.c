@@ -95,22 +95,28 @@ request_fail(struct request *r, enum refuse why)
 }
 
 bool
+request_is_delete(const struct request *r)
+{
+	return r->route.op == ROUTE_TAG_DELETE || r->route.op == ROUTE_MANIFEST_DELETE || r->route.op == ROUTE_BLOB_DELETE;
+}
+
+bool
 request_is_write(const struct request *r)
 {
 	switch (r->route.op) {
 	case ROUTE_MANIFEST_PUT:
 	case ROUTE_UPLOAD_FINISH:
 	case ROUTE_BLOB_MOUNT:
+	case ROUTE_BLOB_DELETE:
+	case ROUTE_MANIFEST_DELETE:
+	case ROUTE_TAG_DELETE:
 		return true;
 	case ROUTE_UPLOAD_START:
 		return r->route.digest.p != NULL;
 	case ROUTE_NONE:
 	case ROUTE_PING:
 	case ROUTE_BLOB_GET:
-	case ROUTE_BLOB_DELETE:
 	case ROUTE_MANIFEST_GET:
-	case ROUTE_MANIFEST_DELETE:
-	case ROUTE_TAG_DELETE:
 	case ROUTE_TAGS_LIST:
 	case ROUTE_UPLOAD_STATUS:
 	case ROUTE_UPLOAD_CHUNK:
@@ -182,6 +188,7 @@ finish(struct request *r)
 	exchange_cancel(r->exchange);
 	peek_cancel(r->peek);
 	claim_abandon(r);
+	remove_abandon(r);
 	pin_abandon(r);
 	r->ended_ms = loop_monotonic_ms(r->worker->loop);
 	if (!r->audited)
@@ -194,7 +201,7 @@ finish(struct request *r)
 		metric_add(m, METRIC_ALLOWED, 1);
 	else
 		atomic_fetch_add_explicit(&m->refused[r->refused], 1, memory_order_relaxed);
-	if (r->refused == REFUSE_TAG_LOCKED || r->refused == REFUSE_TAG_APPEND_ONLY)
+	if (r->refused == REFUSE_TAG_LOCKED || r->refused == REFUSE_TAG_DELETED || r->refused == REFUSE_TAG_APPEND_ONLY)
 		metric_add(m, METRIC_TAGS_REFUSED, 1);
 	conn_want_body(r->conn, false);
 	loop_later(r->worker->loop, &r->task);

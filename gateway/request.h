@@ -1,8 +1,8 @@
 /*
  * request.h - one request on its walk along the table of steps in request.c.
  *
- * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold -> pin
- * -> list -> forward -> settle -> commit -> reply -> audit
+ * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold -> remove
+ * -> pin  * -> list -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
  * writes a status of ours. `audit` runs on every path: exactly one event a request.
@@ -32,6 +32,7 @@
 	X(manifest)	/* hashed and parsed */ \
 	X(content)	/* policy again, on what was read */ \
 	X(hold)		/* a PUT by tag: claim the tag */ \
+	X(remove)	/* a DELETE: may what would go go? tombstones first */ \
 	X(pin)		/* a pull by tag, where tags.drift is not alarm: held against the ledger first */ \
 	X(list)		/* the catalog, tags, referrers: pages read whole, filtered, answered */ \
 	X(forward)	/* to upstream, and its answer */ \
@@ -108,6 +109,7 @@ struct request {
 	struct hold *hold;
 	struct peek *peek;		/* a GET of our own */
 	struct exchange *exchange;
+	struct removal *removal;	/* what the ledger knows of a DELETE */
 	struct pin *pin;		/* what the ledger says of the tag being pulled */
 	struct list *list;		/* the list being read */
 	struct answer answer;
@@ -156,6 +158,8 @@ void request_replied(struct request *r) NONNULL(1);
 void request_want_body(struct request *r, enum body_sink sink) NONNULL(1);
 /* May our answer leave the connection open? */
 bool request_keeps_alive(const struct request *r) NONNULL(1);
+/* A tag, a manifest or a blob is to go. */
+bool request_is_delete(const struct request *r) NONNULL(1) PURE;
 /* An operation whose 2xx changes what can be pulled. */
 bool request_is_write(const struct request *r) NONNULL(1) PURE;
 
@@ -167,6 +171,7 @@ enum next step_body(struct request *r);
 enum next step_manifest(struct request *r);
 enum next step_content(struct request *r);
 enum next step_hold(struct request *r);
+enum next step_remove(struct request *r);
 enum next step_pin(struct request *r);
 enum next step_list(struct request *r);
 enum next step_forward(struct request *r);
@@ -176,13 +181,18 @@ enum next step_reply(struct request *r);
 
 /* decide.c */
 enum verdict decide(struct request *r, enum policy_action action, struct span repository, struct decision *out);
+/* ... about one tag; its digest is not asked about. */
+enum verdict decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out);
+/* The refusal for r->decision, which is not ALLOW; sets the statement's message. */
+enum refuse decide_refusal(struct request *r) NONNULL(1);
 /* A tag that clients mean to change: the referrers fallback and cosign's. */
 bool tag_is_append_only(struct span tag) PURE;
 /* record.c: one event; wait may be NULL. False: the spool did not take it. */
 bool record_request(struct request *r, struct spool_wait *wait);
 /* A state event of the worker's; its time and id are filled in. */
 void record_event(struct worker *w, struct audit_event *e) NONNULL(1, 2);
-void record_state(struct request *r, const char *event, const char *digest, const char *old_digest);
+/* What happened to a tag on the way of a request. */
+void record_state(struct request *r, const char *event, struct span tag, struct span digest, struct span old_digest);
 /* answer.c */
 void answer_refusal(struct request *r, enum refuse why);
 /*
@@ -194,6 +204,10 @@ enum refuse answer_relay(struct request *r, const struct http_head *h, const str
 enum refuse answer_whole(struct request *r, const struct http_head *h, struct span body) NONNULL(1, 2) WUNRES;
 /* ... the client can take more of it. */
 void answer_more(struct request *r) NONNULL(1);
+/* remove.c: how the DELETE ended; request_continue() or request_fail() follows. */
+void remove_settle(struct request *r) NONNULL(1);
+/* remove.c: the request is over, whatever became of the removal. */
+void remove_abandon(struct request *r) NONNULL(1);
 /* pin.c: the request is over, whatever the ledger still has to say. */
 void pin_abandon(struct request *r) NONNULL(1);
 /* answer.c: the head of a list whose body of `length` bytes follows; some fields of upstream's are kept. */

@@ -68,6 +68,18 @@ span_ends(struct span s, struct span suffix)
 	    (suffix.n == 0 || memcmp(s.p + (s.n - suffix.n), suffix.p, suffix.n) == 0);
 }
 
+/* A copy at *at, which moves behind it: for structures that bring their texts along. */
+static inline struct span
+span_keep(char **at, struct span s)
+{
+	struct span kept = { *at, s.n };
+
+	if (s.n > 0)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
 /* The first n bytes gone; n must be <= s.n. */
 static inline struct span
 span_skip(struct span s, size_t n)

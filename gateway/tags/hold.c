@@ -180,7 +180,9 @@ change_refused(struct hold *h)
 {
 	if (h->append_only)
 		return REFUSE_TAG_APPEND_ONLY;
-	return h->env.may_overwrite(h->env.ctx, h) ? REFUSE_NONE : REFUSE_TAG_LOCKED;
+	if (h->env.may_overwrite(h->env.ctx, h))
+		return REFUSE_NONE;
+	return h->op.deleted ? REFUSE_TAG_DELETED : REFUSE_TAG_LOCKED;
 }
 
 /* ---- before the PUT ---- */
@@ -521,17 +523,6 @@ hold_abandon(struct hold *h)
 
 /* ---- the beginning ---- */
 
-static struct span
-keep(char **at, struct span s)
-{
-	struct span kept = { *at, s.n };
-
-	if (s.n > 0)
-		memcpy(*at, s.p, s.n);
-	*at += s.n;
-	return kept;
-}
-
 struct hold *
 hold_new(const struct hold_env *env, const struct hold_request *rq)
 {
@@ -549,12 +540,12 @@ hold_new(const struct hold_env *env, const struct hold_request *rq)
 	if (h == NULL)
 		return NULL;
 	at = h->names;
-	h->op.registry = keep(&at, rq->registry);
-	h->op.repository = keep(&at, rq->repository);
-	h->op.tag = keep(&at, rq->tag);
-	h->op.who = keep(&at, rq->who);
-	h->op.source = keep(&at, rq->source);
-	h->op.event_id = keep(&at, rq->event_id);
+	h->op.registry = span_keep(&at, rq->registry);
+	h->op.repository = span_keep(&at, rq->repository);
+	h->op.tag = span_keep(&at, rq->tag);
+	h->op.who = span_keep(&at, rq->who);
+	h->op.source = span_keep(&at, rq->source);
+	h->op.event_id = span_keep(&at, rq->event_id);
 	h->op.mail.deliver = on_ledger;
 	h->op.reply_to = env->mailbox;
 	h->op.settle = rq->settle;

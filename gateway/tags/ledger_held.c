@@ -56,17 +56,6 @@ held_mine(const struct claims *c, const struct ledger_op *op, struct span tag)
 	return h;
 }
 
-static struct span
-keep(char **at, struct span s)
-{
-	struct span kept = { *at, s.n };
-
-	if (s.n > 0)
-		memcpy(*at, s.p, s.n);
-	*at += s.n;
-	return kept;
-}
-
 struct held *
 held_add(
     struct claims *c, struct ledger_op *op, struct span tag, enum held_kind kind, uint64_t token)
@@ -78,9 +67,9 @@ held_add(
 	if (h == NULL)
 		return NULL;
 	at = h->bytes;
-	h->registry = keep(&at, op->registry);
-	h->repository = keep(&at, op->repository);
-	h->tag = keep(&at, tag);
+	h->registry = span_keep(&at, op->registry);
+	h->repository = span_keep(&at, op->repository);
+	h->tag = span_keep(&at, tag);
 	h->kind = kind;
 	memcpy(h->digest, op->digest, LEDGER_DIGEST);
 	h->in_batch = true;

@@ -6,6 +6,7 @@
 import os
 import re
 import shutil
+import subprocess
 
 import adapters
 import lab as labs
@@ -17,7 +18,9 @@ LOGIN = "authentication required; log in first"
 # Beside what the tests share: somebody who cleans up.
 POLICY = {**labs.POLICY, "Statement": labs.POLICY["Statement"] + [
     {"Sid": "AdminCleansUp", "Effect": "Allow", "Principal": ["subject:test/admin"],
-     "Action": ["registry:Pull*", "registry:List*", "registry:Delete*"], "Resource": ["repo:up/app", "repo:up/app/*"]}]}
+     "Action": ["registry:Pull*", "registry:List*", "registry:Delete*"], "Resource": ["repo:up/app", "repo:up/app/*"]},
+    {"Sid": "AdminMayRemoveV2", "Effect": "Allow", "Principal": ["subject:test/admin"], "Action": ["registry:OverwriteTag"],
+     "Resource": ["repo:up/app"], "Condition": {"StringEquals": {"registry:Tag": ["v2"]}}}]}
 
 # What the client prints, from there on where the gateway is to blame. {host} is the gateway.
 WORDS = {
@@ -102,6 +105,20 @@ class Scene:
         do = getattr(self.people[who], verb)
         return None if do is None else do(name)
 
+    def imports(self):
+        if self.people["admin"].delete is None:
+            return None
+        p = subprocess.run([labs.BINARY, "tag", "import", "-c", self.gateway.conf, "app"], capture_output=True, text=True)
+        return p.returncode == 0, p.stdout + p.stderr
+
+    def after_delete(self):
+        """Its tombstone lets only the same image back."""
+        if self.people["admin"].delete is None:
+            return None
+        ok, said = self.push("ci", "one", "app:v2")
+        back, told = self.push("ci", "two", "app:v2")
+        return not ok and back, said + told
+
     def untrusting(self):
         """A client without our CA must not talk to us."""
         if self.tool.name != "skopeo":
@@ -130,7 +147,13 @@ STEPS = (
     ("a push by dev is refused", lambda s: s.push("dev", "two", "app:v3"), False, "may not"),
     ("a pull without login is refused", lambda s: s.pull("nobody", "app:v1"), False, "nobody"),
     ("without the CA it does not talk to us", lambda s: s.untrusting(), False, "certificate signed by unknown authority"),
-    ("delete is refused in our words", lambda s: s.optional("delete", "admin", "app:v2"), False, "deleting is not served by this gateway yet"),
+    ("delete before an import is refused in our words", lambda s: s.optional("delete", "admin", "app:v2"), False, "tidewaiter tag import"),
+    ("import", lambda s: s.imports(), True, ""),
+    ("delete by who may not", lambda s: s.optional("delete", "dev", "app:v2"), False, "no policy allows this"),
+    ("delete of an immutable tag", lambda s: s.optional("delete", "admin", "app:v1"), False,
+     "tag v1 is immutable: deleting it takes OverwriteTag"),
+    ("delete", lambda s: s.optional("delete", "admin", "app:v2"), True, ""),
+    ("... and another image does not take its place", lambda s: s.after_delete(), True, ""),
     ("audit verify", lambda s: s.audit(), True, ""),
 )
 

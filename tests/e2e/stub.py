@@ -218,6 +218,9 @@ class Stub:
             return 202, {"Location": where(ref), "Range": "0-0", "Docker-Upload-UUID": ref}, b""
         if ref not in self.uploads:
             return self.error(404, "BLOB_UPLOAD_UNKNOWN")
+        if r.method == "DELETE":
+            del self.uploads[ref]
+            return 204, {}, b""
         if r.method == "PATCH":
             self.uploads[ref] += r.body
             end = max(len(self.uploads[ref]) - 1, 0)
@@ -235,6 +238,9 @@ class Stub:
     def blob(self, r, name, ref, query):
         if ref not in self.blobs:
             return self.error(404, "BLOB_UNKNOWN")
+        if r.method == "DELETE":
+            del self.blobs[ref]
+            return 202, {}, b""
         data = self.blobs[ref]
         headers = {"Docker-Content-Digest": ref, "Content-Type": "application/octet-stream",
                    "Content-Length": str(len(data)), "Accept-Ranges": "bytes"}
@@ -253,6 +259,11 @@ class Stub:
                 self.tags[name, ref] = digest
             return 201, {"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest}, b""
         if r.method == "DELETE":
+            gone = {k for k, d in self.tags.items() if k[0] == name and ref in (k[1], d)}
+            if ":" in ref and self.manifests.pop((name, ref), None) is None or ":" not in ref and not gone:
+                return self.error(404, "MANIFEST_UNKNOWN")
+            for k in gone:
+                del self.tags[k]
             return 202, {}, b""
         digest = ref if ":" in ref else self.tags.get((name, ref))
         if (name, digest) not in self.manifests:
