@@ -1,7 +1,7 @@
 # soak.py - a mixed load for some time: correct all along, and in the end no more memory and descriptors than in the middle.
 #
 # soak:MINUTES; without, half an hour. In batches: new connections, pushes of many tags, two images for one tag, pulls of what
-# is there and of what is not, bad tokens, clients that go away in the middle, and configuration read anew.
+# is there and of what is not, bad tokens, clients that go away in the middle.
 # SPDX-License-Identifier: Apache-2.0
 import os
 import random
