@@ -189,14 +189,19 @@ class Closed(Exception):
 class Client:
     """One TLS connection, driven byte by byte."""
 
-    def __init__(self, gateway, timeout=20.0, sni=HOST, versions=None):
+    def __init__(self, gateway, timeout=20.0, sni=HOST, versions=None, certificate=None, before=b"", source=None):
+        """certificate: (chain, key) to show; before: bytes sent before TLS; source: the address to come from."""
         context = ssl.create_default_context(cafile=gateway.lab.ca)
         if sni is None:
             context.check_hostname = False
         if versions:
             context.minimum_version, context.maximum_version = versions
-        raw = socket.create_connection(("127.0.0.1", gateway.port), timeout)
+        if certificate:
+            context.load_cert_chain(*certificate)
+        raw = socket.create_connection(("127.0.0.1", gateway.port), timeout, (source, 0) if source else None)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if before:
+            raw.sendall(before)
         self.sock = context.wrap_socket(raw, server_hostname=sni)
         self.sock.suppress_ragged_eofs = True
         self.buffer = b""
@@ -321,7 +326,7 @@ class Gateway:
     """`tidewaiter run` with a configuration of its own. `policy` is a document or None (nothing is allowed)."""
 
     def __init__(self, lab, name, upstream, policy=POLICY, issuer=True, limits=None, ca_file=None, upstream_options=None,
-                 tags=None, workers=2, external=HOST):
+                 tags=None, workers=2, external=HOST, listen=None):
         self.lab, self.name = lab, name
         self.dir = os.path.join(lab.dir, name)
         os.makedirs(self.dir, exist_ok=True)
@@ -338,13 +343,14 @@ class Gateway:
         issuers = (f'issuer = {{ test = {{ url = "{ISSUER}"; audiences = ["{AUDIENCE}"]; algorithms = ["ES256"]; '
                    f'jwks-file = "{lab.signer.jwks}"; }}; }};' if issuer else "")
         ledger = {"ledger": f"sqlite:{self.dir}/tags.db", **(tags or {})}
+        listener = {"certificates": [lab.cert], "private-keys": [lab.key], **(listen or {})}
         with open(self.conf, "w") as f:
             f.write(f'''
 external-url = "https://{external}:{self.port}";
 host-names = ["{HOST}", "localhost", "127.0.0.1"];
 workers = {workers};
 cluster-key = "{self.dir}/cluster.key";
-listen = ( {{ address = "127.0.0.1:{self.port}"; certificates = ["{lab.cert}"]; private-keys = ["{lab.key}"]; }} );
+listen = ( {{ address = "127.0.0.1:{self.port}"; {options(listener)} }} );
 upstream = {{ up = {{ {options(up)} }}; }};
 {issuers}
 policy = {{ files = ["{self.dir}/policy.json"]; }};
