@@ -503,6 +503,31 @@ def scn_064(lab, case):
     return s
 
 
+def scn_065(lab, case):
+    """Two listeners of one process: a session of the open one opens nothing at the one that demands a certificate."""
+    s = Scene(lab, case["id"])
+    port = labs.free_port()
+    with open(s.gateway.conf) as f:
+        text = f.read()
+    with open(s.gateway.conf, "w") as f:
+        f.write(text.replace("listen = ( {", f'listen = ( {{ address = "127.0.0.1:{port}"; certificates = ["{lab.cert}"]; '
+                             f'private-keys = ["{lab.key}"]; client-ca = "{lab.ca}"; client-certificate = "required"; }}, {{', 1))
+    s.gateway.stop()
+    s.gateway.start()
+    ask = f"GET /v2/ HTTP/1.1\r\nHost: {labs.HOST}\r\nConnection: close\r\n\r\n".encode()
+    for version in ("-tls1_2", "-tls1_3"):
+        kept = os.path.join(lab.dir, "scn065" + version)
+        argv = ["openssl", "s_client", version, "-servername", labs.HOST, "-ign_eof"]
+        said = [subprocess.run([*argv, "-connect", f"127.0.0.1:{to}", *more], input=ask, capture_output=True, timeout=20).stdout
+                for to, more in ((s.gateway.port, ("-sess_out", kept)),
+                                 (port, ("-sess_in", kept) if os.path.exists(kept) else ()),
+                                 (port, ("-cert", lab.cert, "-key", lab.key)))]
+        s.expect(b"HTTP/1.1 401" in said[0], f"{version}: the open listener: {said[0][-200:]}")
+        s.expect(b"Reused" not in said[1] and b"HTTP/1.1" not in said[1], f"{version}: resumed without a certificate: {said[1][-200:]}")
+        s.expect(b"HTTP/1.1 200" in said[2] or b"HTTP/1.1 401" in said[2], f"{version}: with one: {said[2][-200:]}")
+    return s
+
+
 def scn_067(lab, case):
     s = Scene(lab, case["id"])
     # (what is offered, an option of openssl s_client). The client itself may refuse to offer some: then nothing is shown.
