@@ -601,6 +601,84 @@ test_algorithms(void)
 	}
 }
 
+/* A PSS signature with a salt and a mask hash of one's choice. */
+static size_t
+sign_pss(EVP_PKEY *key, const char *digest, int salt, const EVP_MD *mask, struct span text, unsigned char *out, size_t size)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *pkey = NULL;
+	size_t n = size;
+
+	if (EVP_DigestSignInit_ex(ctx, &pkey, digest, NULL, NULL, key, NULL) != 1 ||
+	    EVP_PKEY_CTX_set_rsa_padding(pkey, RSA_PKCS1_PSS_PADDING) != 1 ||
+	    EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey, salt) != 1 || EVP_PKEY_CTX_set_rsa_mgf1_md(pkey, mask) != 1 ||
+	    EVP_DigestSign(ctx, out, &n, (const unsigned char *)text.p, text.n) != 1)
+		n = 0;
+	EVP_MD_CTX_free(ctx);
+	return n;
+}
+
+/* RFC 7518 section 3.5: the salt is as long as the hash, and the mask is made with the same hash. */
+static void
+test_pss_parameters(void)
+{
+	static const struct span text = { "header.payload", 14 };
+
+	for (unsigned alg = JWS_PS256; alg <= JWS_PS512; alg++) {
+		const struct jws_alg_row *row = jws_alg_row((enum jws_alg)alg);
+		const EVP_MD *own = EVP_get_digestbyname(row->digest);
+		const int length = EVP_MD_get_size(own);
+		const int salts[] = { length, 0, 20, length - 1, length + 1, RSA_PSS_SALTLEN_MAX };
+		struct keyset *ks = keyset_for(rsa, row);
+		const struct jwk *found = ks == NULL ? NULL : keyset_find(ks, SPAN_NONE, (enum jws_alg)alg);
+		unsigned char sig[1024];
+		size_t n;
+
+		CHECK_ROW(found != NULL, row->name);
+		for (size_t i = 0; found != NULL && i < sizeof salts / sizeof *salts; i++) {
+			n = sign_pss(rsa, row->digest, salts[i], own, text, sig, sizeof sig);
+			CHECK_ROW(n > 0 && jws_signature_ok(found, (enum jws_alg)alg, text, sig, n) == (i == 0), row->name);
+		}
+		n = sign_pss(rsa, row->digest, length, EVP_sha1(), text, sig, sizeof sig);
+		CHECK_ROW(found == NULL || (n > 0 && !jws_signature_ok(found, (enum jws_alg)alg, text, sig, n)), row->name);
+		keyset_free(ks);
+	}
+}
+
+/* An EC algorithm is a curve and a hash (RFC 7518 section 3.4): every other pair, and every other size, is refused. */
+static void
+test_curves(void)
+{
+	static const char text[] = "header.payload";
+
+	for (unsigned curve = JWS_ES256; curve <= JWS_ES512; curve++) {
+		const struct jws_alg_row *row = jws_alg_row((enum jws_alg)curve);
+		EVP_PKEY *key = key_for(row);
+		struct keyset *ks = keyset_for(key, row);
+		unsigned char sig[1024], longer[1024] = { 0 };
+
+		for (unsigned hash = JWS_ES256; hash <= JWS_ES512; hash++) {
+			size_t n = signer_sign_as(key, jws_alg_row((enum jws_alg)hash)->digest, false, text, sizeof text - 1, false, sig);
+
+			CHECK_ROW(n == 2 * row->bytes, row->name);
+			for (unsigned as = JWS_ES256; as <= JWS_ES512; as++) {
+				const struct jwk *found = keyset_find(ks, SPAN_NONE, (enum jws_alg)as);
+
+				CHECK_ROW((found != NULL) == (as == curve), row->name);
+				if (found != NULL)
+					CHECK_ROW(jws_signature_ok(found, (enum jws_alg)as, SPAN(text), sig, n) == (hash == as), row->name);
+			}
+			/* the same numbers, each with a zero byte before it */
+			memcpy(longer + 1, sig, row->bytes);
+			memcpy(longer + row->bytes + 2, sig + row->bytes, row->bytes);
+			CHECK_ROW(!jws_signature_ok(keyset_find(ks, SPAN_NONE, (enum jws_alg)curve), (enum jws_alg)curve, SPAN(text), longer,
+			    n + 2), row->name);
+		}
+		keyset_free(ks);
+		EVP_PKEY_free(key);
+	}
+}
+
 /* RFC 8037 appendix A.4. */
 static void
 test_ed25519(void)
@@ -661,6 +739,8 @@ main(void)
 	rfc_vector(rfc_rsa, JWS_RS256, "eyJhbGciOiJSUzI1NiJ9", rfc_rs256);
 	rfc_vector(rfc_ec, JWS_ES256, "eyJhbGciOiJFUzI1NiJ9", rfc_es256);
 	test_algorithms();
+	test_pss_parameters();
+	test_curves();
 	test_ed25519();
 	test_mint();
 	printf("note: %d tokens refused here; libjwt, given the right key, takes %d of them\n", attacks, libjwt_took);
