@@ -6,8 +6,10 @@
  */
 #include <stdlib.h>
 
+#include "gateway/grow.h"
 #include "gateway/peek.h"
 #include "gateway/request.h"
+#include "gateway/tags/append.h"
 
 /* The environment of one hold: it may outlive the request, which then is NULL. */
 struct claim {
@@ -47,6 +49,25 @@ start_probe(void *ctx, struct hold *h)
 		hold_probed(h, PROBE_UNKNOWN, none);
 	else
 		peek_start(&c->peek, c->request, forward_target(c->request, &c->request->route), on_probed);
+}
+
+static void
+on_grown(void *ctx, enum refuse why)
+{
+	struct claim *c = ctx;
+
+	hold_appended(c->hold, why);
+}
+
+static void
+start_append(void *ctx, struct hold *h, const char *old)
+{
+	struct claim *c = ctx;
+
+	if (c->request == NULL)
+		hold_appended(h, REFUSE_CLIENT_GONE);
+	else
+		grow_start(c->request, c->request->route.reference, old, on_grown, c);
 }
 
 /* ---- the rest of the hold's environment ---- */
@@ -134,6 +155,7 @@ step_hold(struct request *r)
 		.mailbox = r->worker->mailbox,
 		.probe = start_probe,
 		.may_overwrite = may_overwrite,
+		.append = start_append,
 		.timer = set_timer,
 		.now = now_s,
 		.event = on_event,
@@ -148,7 +170,7 @@ step_hold(struct request *r)
 		.event_id = span_of(r->id),
 		.settle = r->config->settle,
 		.read_back = r->config->read_back,
-		.append_only = tag_is_append_only(r->route.reference),
+		.append_only = append_kind_of(r->route.reference) != APPEND_NONE,
 	};
 
 	if (r->route.op != ROUTE_MANIFEST_PUT || r->route.reference_type != REFERENCE_TAG)
@@ -181,6 +203,7 @@ claim_abandon(struct request *r)
 {
 	struct hold *h = r->hold;
 
+	grow_abandon(r);
 	if (r->claim != NULL && h != NULL)
 		r->claim->request = NULL;	/* the hold may live on until the ledger answered */
 	r->hold = NULL;

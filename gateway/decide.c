@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "gateway/lists/list.h"
+#include "gateway/tags/append.h"
 #include "policy/client.h"
 
 /* A fact that is known: present, or known not to exist when empty. All others are unknown, which is never "no". */
@@ -266,20 +267,6 @@ step_body(struct request *r)
 	return WAIT;
 }
 
-/* sha256-<64 hex>, with .sig, .att or .sbom behind it: tags that clients mean to change. */
-bool
-tag_is_append_only(struct span tag)
-{
-	if (tag.n < 71 || !span_starts(tag, SPAN("sha256-")))
-		return false;
-	for (size_t i = 7; i < 71; i++)
-		if (!((tag.p[i] >= '0' && tag.p[i] <= '9') || (tag.p[i] >= 'a' && tag.p[i] <= 'f')))
-			return false;
-	tag = span_skip(tag, 71);
-	return tag.n == 0 || span_eq(tag, SPAN(".sig")) || span_eq(tag, SPAN(".att")) ||
-	    span_eq(tag, SPAN(".sbom"));
-}
-
 static bool
 has_foreign_layer(const struct manifest *m)
 {
@@ -298,7 +285,7 @@ decide_content(struct request *r)
 	know(r, KEY_REGISTRY_DIGEST, span_of(r->manifest.digest));
 	if (decide(r, ACTION_PushManifest, r->route.repository, &r->decision) != VERDICT_ALLOW)
 		return decide_refusal(r);
-	if (r->manifest.has_subject || (by_tag && tag_is_append_only(r->route.reference))) {
+	if (r->manifest.has_subject || (by_tag && append_kind_of(r->route.reference) != APPEND_NONE)) {
 		struct decision d;
 
 		if (decide(r, ACTION_AppendReferrer, r->route.repository, &d) != VERDICT_ALLOW) {

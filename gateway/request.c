@@ -201,7 +201,8 @@ finish(struct request *r)
 		metric_add(m, METRIC_ALLOWED, 1);
 	else
 		atomic_fetch_add_explicit(&m->refused[r->refused], 1, memory_order_relaxed);
-	if (r->refused == REFUSE_TAG_LOCKED || r->refused == REFUSE_TAG_DELETED || r->refused == REFUSE_TAG_APPEND_ONLY)
+	if (r->refused == REFUSE_TAG_LOCKED || r->refused == REFUSE_TAG_DELETED ||
+	    r->refused == REFUSE_TAG_APPEND_ONLY)
 		metric_add(m, METRIC_TAGS_REFUSED, 1);
 	conn_want_body(r->conn, false);
 	loop_later(r->worker->loop, &r->task);

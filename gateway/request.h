@@ -115,6 +115,7 @@ struct request {
 	struct answer answer;
 	bool kept_back;			/* the answer waits for settle */
 	struct claim *claim;		/* what the hold knows of us */
+	struct grow *grow;		/* a tag that grows, being compared */
 	struct spool_wait wait;		/* the event on its way to the disk */
 	enum refuse exchange_failed;	/* a write whose answer did not come */
 	bool exchange_sent;		/* ... after bytes of it may have been sent */
@@ -185,8 +186,6 @@ enum verdict decide(struct request *r, enum policy_action action, struct span re
 enum verdict decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out);
 /* The refusal for r->decision, which is not ALLOW; sets the statement's message. */
 enum refuse decide_refusal(struct request *r) NONNULL(1);
-/* A tag that clients mean to change: the referrers fallback and cosign's. */
-bool tag_is_append_only(struct span tag) PURE;
 /* record.c: one event; wait may be NULL. False: the spool did not take it. */
 bool record_request(struct request *r, struct spool_wait *wait);
 /* A state event of the worker's; its time and id are filled in. */

@@ -1,9 +1,9 @@
 /*
  * hold.c - the claim protocol for one PUT by tag.
  *
- * At most one of three is under way: an operation of the ledger, a probe, a timer. Whatever is called last in a
+ * At most one of these is under way: an operation of the ledger, a probe, a comparison, a timer. Whatever is called last in a
  * function may come back at once and may free the hold, so nothing looks at the hold after submit(), ask(), wait_a_bit(),
- * grant() or end(). With an operation under way the hold outlives hold_abandon(): its memory is the operation's.
+ * grant(), send() or end(). With an operation under way the hold outlives hold_abandon(): its memory is the operation's.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,6 +25,7 @@ enum hold_state {
 	LOOKING_AFTER, /* probe: what became of a claim of another digest that nobody holds? */
 	CLEARING, /* ledger: SETTLE or ADOPT of that claim */
 	FINDING, /* ledger: FOUND */
+	COMPARING, /* append: a tag that grows, may our manifest follow what is there? */
 	GIVEN, /* the PUT may be on its way */
 	READING_BACK, /* probe: 201 came, what does upstream have? */
 	ENDING, /* ledger: CONFIRM, RELEASE or UNRESOLVE, then `last` */
@@ -41,6 +42,7 @@ struct hold {
 	uint64_t token; /* of the claim we hold; 0: none */
 	char digest[LEDGER_DIGEST]; /* ours */
 	char old_digest[LEDGER_DIGEST];
+	bool old_deleted; /* by a delete through us: what it was is not to be kept */
 	int64_t settle;
 	int64_t claimed_at; /* by us */
 	int64_t asked; /* when the last probe began: what it says may be as old as that */
@@ -150,6 +152,18 @@ grant(struct hold *h)
 	h->env.event(h->env.ctx, h, HOLD_GRANTED, REFUSE_NONE);
 }
 
+/* The claim is ours and the PUT may change the tag; one that grows is compared first. */
+static void
+send(struct hold *h)
+{
+	if (!h->append_only) {
+		grant(h);
+		return;
+	}
+	h->state = COMPARING;
+	h->env.append(h->env.ctx, h, h->old_deleted ? "" : h->old_digest);
+}
+
 static void
 wait_a_bit(struct hold *h)
 {
@@ -174,15 +188,15 @@ note(struct hold *h, const char *event, const char *digest, const char *old_dige
 		h->env.note(h->env.ctx, event, digest, old_digest);
 }
 
-/* Is another digest than the tag's refused? REFUSE_NONE: OverwriteTag was granted. */
+/* Is another digest than the tag's refused? A tag that grows may change, and is compared; not so once it was deleted. */
 static enum refuse
 change_refused(struct hold *h)
 {
-	if (h->append_only)
-		return REFUSE_TAG_APPEND_ONLY;
-	if (h->env.may_overwrite(h->env.ctx, h))
+	bool deleted = h->op.deleted;
+
+	if ((h->append_only && !deleted) || h->env.may_overwrite(h->env.ctx, h))
 		return REFUSE_NONE;
-	return h->op.deleted ? REFUSE_TAG_DELETED : REFUSE_TAG_LOCKED;
+	return deleted ? REFUSE_TAG_DELETED : REFUSE_TAG_LOCKED;
 }
 
 /* ---- before the PUT ---- */
@@ -211,6 +225,7 @@ claimed(struct hold *h)
 	h->claimed_at = h->op.claimed_at;
 	h->again = a == LEDGER_CLAIMED_AGAIN;
 	copy(h->old_digest, h->op.current_digest);
+	h->old_deleted = h->op.deleted;
 	note(h, "tag.claimed", h->digest, h->old_digest);
 	if (h->abandoned) {
 		finish(h, LEDGER_RELEASE, HOLD_REFUSED, REFUSE_NONE);
@@ -220,10 +235,12 @@ claimed(struct hold *h)
 	 * The claim that is held again may be of a push that died before it asked, or of somebody who may change
 	 * the tag when we may not: upstream is asked then, too.
 	 */
-	if (a == LEDGER_CLAIMED_OVER)
-		grant(h);
-	else
+	if (a != LEDGER_CLAIMED_OVER)
 		ask(h, LOOKING);
+	else if (same(h->old_digest, h->digest))
+		grant(h); /* what was deleted returns */
+	else
+		send(h);
 }
 
 static void
@@ -267,7 +284,7 @@ on_claim(struct hold *h)
 	} else if (h->op.answer == LEDGER_UNRESOLVED) {
 		ask(h, LOOKING_AFTER);
 	} else {
-		refuse(h, REFUSE_TAG_PENDING);
+		refuse(h, h->append_only ? REFUSE_TAG_CHANGED : REFUSE_TAG_PENDING);
 	}
 }
 
@@ -277,12 +294,13 @@ send_again(struct hold *h, const char *found)
 {
 	enum refuse why = REFUSE_NONE;
 
-	if (found != NULL)
+	/* a tag that grows must still be what the ledger says */
+	if (found != NULL && (!h->append_only || h->old_digest[0] == '\0'))
 		copy(h->old_digest, found);
-	if (h->old_digest[0] != '\0')
+	if (h->old_digest[0] != '\0' && !same(h->old_digest, h->digest))
 		why = change_refused(h);
 	if (why == REFUSE_NONE)
-		grant(h);
+		send(h);
 	else
 		finish(h, LEDGER_RELEASE, HOLD_REFUSED, why);
 }
@@ -425,6 +443,7 @@ on_ledger(struct mail *m)
 	case WAITING:
 	case LOOKING:
 	case LOOKING_AFTER:
+	case COMPARING:
 	case GIVEN:
 	case READING_BACK:
 	case ENDED:
@@ -444,6 +463,17 @@ hold_probed(struct hold *h, enum probe_result r, const char digest[static LEDGER
 		looked_after(h, r, digest);
 	else if (h->state == READING_BACK)
 		read_back(h, r, digest);
+}
+
+void
+hold_appended(struct hold *h, enum refuse why)
+{
+	if (h->state != COMPARING)
+		return;
+	if (why == REFUSE_NONE)
+		grant(h);
+	else
+		finish(h, LEDGER_RELEASE, HOLD_REFUSED, why);
 }
 
 void
@@ -501,6 +531,7 @@ hold_abandon(struct hold *h)
 		gone(h);
 		return;
 	case LOOKING:
+	case COMPARING:
 		finish(h, LEDGER_RELEASE, HOLD_REFUSED, REFUSE_NONE);
 		return;
 	case GIVEN:

@@ -46,6 +46,11 @@ struct hold_env {
 	void (*probe)(void *ctx, struct hold *h);
 	/* May this identity change the tag's digest (OverwriteTag)? Asked only when it matters. */
 	bool (*may_overwrite)(void *ctx, struct hold *h);
+	/*
+	 * append_only: the claim is ours; may the manifest follow `old` ("": nothing), which upstream must still have? Answer
+	 * later (or at once) with hold_appended().
+	 */
+	void (*append)(void *ctx, struct hold *h, const char *old);
 	/* Call hold_timer() after `ms`; ms = 0 cancels. */
 	void (*timer)(void *ctx, struct hold *h, unsigned ms);
 	int64_t (*now)(void *ctx);	/* seconds since the epoch */
@@ -63,7 +68,7 @@ struct hold_request {
 	struct span who, source, event_id;
 	int64_t settle;			/* seconds, default 900 */
 	bool read_back;			/* confirm with a GET after 201 (default true) */
-	bool append_only;		/* sha256-... tag: a change is refused whatever policy says */
+	bool append_only;		/* a tag that grows: no OverwriteTag is asked for, but append() before each PUT */
 };
 
 /*
@@ -78,6 +83,8 @@ void hold_abandon(struct hold *h) NONNULL(1);
 /* Answers from the environment. digest: what was found (PROBE_PRESENT). */
 void hold_probed(struct hold *h, enum probe_result r, const char digest[static LEDGER_DIGEST]) NONNULL(1);
 void hold_timer(struct hold *h) NONNULL(1);
+/* REFUSE_NONE: it may follow. */
+void hold_appended(struct hold *h, enum refuse why) NONNULL(1);
 
 /* For the audit event: the digest the tag had before ("" when none or unknown). Valid during event(). */
 const char *hold_old_digest(const struct hold *h) RETURNS_NONNULL NONNULL(1);

@@ -143,6 +143,17 @@ def scn_001(lab, case):
     return s
 
 
+def scn_015(lab, case):
+    """`dev` may even append: it is the shape that is refused."""
+    grants = {"Sid": "Appends", "Effect": "Allow", "Principal": ["subject:test/dev"], "Action": ["registry:AppendReferrer"],
+              "Resource": ["repo:up/app"]}
+    s = plain(lab, case, policy={**POLICY, "Statement": POLICY["Statement"] + [grants]})
+    refused = [e for e in s.gateway.wait_requests(2) if e["decision"] == "deny"]
+    s.expect([e["reason"] for e in refused] == ["tag_append_only"], f"one tag_append_only event: {refused}")
+    s.expect([t for _, t in s.stub.tags] == ["latest.sig"], f"tags upstream: {s.stub.tags}")
+    return s
+
+
 def scn_010(lab, case):
     s = Scene(lab, case["id"])
     slow, target = s.gateway.client(), "/v2/app/manifests/slow"

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 
 import adapters
 import lab as labs
@@ -134,6 +135,86 @@ def attestations(lab, report, g, digest):
              {"mediaType": labs.OCI_MANIFEST, "digest": labs.digest_of(body), "size": len(body)})
 
 
+# ---- what no real client does ----
+
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+
+def artifact(g, token, subject, kind=BUNDLE, note="x", size=1):
+    """A manifest that says it is about `subject`, pushed by digest. Its descriptor."""
+    body = json.dumps({"schemaVersion": 2, "mediaType": labs.OCI_MANIFEST, "artifactType": kind,
+                       "config": {"mediaType": "application/vnd.oci.empty.v1+json", **blob(g, b"{}", token)}, "layers": [],
+                       **({"subject": {"mediaType": labs.OCI_MANIFEST, "digest": subject, "size": size}} if subject else {}),
+                       "annotations": {"note": note}}).encode()
+    digest = labs.digest_of(body)
+    r = g.request("PUT", f"/v2/app/manifests/{digest}", token, {"Content-Type": labs.OCI_MANIFEST}, body)
+    assert r.status == 201, r
+    return {"mediaType": labs.OCI_MANIFEST, "digest": digest, "size": len(body), "artifactType": kind}
+
+
+def index(*entries):
+    return {"schemaVersion": 2, "mediaType": labs.OCI_INDEX, "manifests": list(entries)}
+
+
+def entries_that_lie(lab, report, g):
+    """Every new entry is fetched, and must be what its descriptor and the tag say."""
+    token = lab.signer.token("signer")
+    subject, other = ("sha256:" + hashlib.sha256(x).hexdigest() for x in (b"this", b"another"))
+    tag = Tag(g, token, subject.replace(":", "-"))
+    good = artifact(g, token, subject)
+    rows = (
+        ("about another image", artifact(g, token, other), "subject"),
+        ("about nothing", artifact(g, token, None), "subject"),
+        ("that is not there", {**good, "digest": other}, "push it first"),
+        ("of another size", {**good, "size": good["size"] + 1}, "size"),
+        ("of another artifactType", {**good, "artifactType": "application/vnd.in-toto+json"}, "artifactType"),
+        ("of an artifactType that belongs nowhere", artifact(g, token, subject, "application/x"), "artifactType"),
+        ("without artifactType", {k: v for k, v in good.items() if k != "artifactType"}, "artifactType"),
+        ("that names itself an index", {**good, "mediaType": labs.OCI_INDEX}, "type"),
+        ("with a place elsewhere", {**good, "urls": ["https://elsewhere.test/x"]}, "urls"),
+    )
+    for what, entry, word in rows:
+        r = tag.put(index(good, entry))
+        report.ok(r.status == 403 and r.code() == "DENIED" and word in r.message(), f"an entry {what} is refused", repr(r))
+    report.ok(tag.get().status == 404, "... and nothing of it was stored")
+    nine = [artifact(g, token, subject, note=str(n)) for n in range(9)]
+    report.ok(tag.put(index(*nine)).status == 403, "nine new entries at once are too many")
+    report.ok(tag.put(index(*nine[:8])).status == 201, "eight are not")
+    r = tag.put(index(*nine[:8], good), lab.signer.token("ci"))
+    report.ok(r.status == 403 and "only grows" not in r.message(), "who may not append is told so", repr(r))
+    r = tag.put(labs.manifest(note="an image"))
+    report.ok(r.status == 403, "an image instead of the index", repr(r))
+    events = [e for e in g.requests() if e["reason"] == "tag_append_only" and e["registry"]["tag"] == tag.name]
+    report.ok(len(events) == len(rows) + 2 and all(e["decision"] == "deny" and e["detail"] for e in events),
+              "each refusal is an event", repr(len(events)))
+
+
+def at_once(lab, report, g):
+    """Clients that read the same index, and each put their own behind it: one gets through at a time, nothing is lost."""
+    token = lab.signer.token("signer")
+    subject = "sha256:" + hashlib.sha256(b"raced").hexdigest()
+    tag = Tag(g, token, subject.replace(":", "-"))
+    mine = [artifact(g, token, subject, note=f"race {n}") for n in range(8)]
+    told = []
+
+    def push(entry):
+        for _ in range(200):
+            now = tag.get()
+            r = tag.put(index(*(json.loads(now.body)["manifests"] if now.status == 200 else []), entry))
+            told.append((r.status, r.message() or ""))
+            if r.status == 201:
+                return
+    threads = [threading.Thread(target=push, args=(e,)) for e in mine]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    there = [e["digest"] for e in tag.entries()]
+    report.ok(sorted(there) == sorted(e["digest"] for e in mine), "eight append at once: all are there, none twice", repr(there))
+    report.ok(sum(s == 201 for s, _ in told) == 8 and all(s == 201 or "read it again and retry" in m or s == 503 for s, m in told),
+              "... and who was too late is told to read again", repr(told))
+
+
 # ---- cosign's signatures, by skopeo ----
 
 def signed_copy(tool, layout, name, signature):
@@ -189,6 +270,8 @@ def run(lab, report):
     registry, url = lab.registry("signatures")
     g = labs.Gateway(lab, "signatures", url, policy=POLICY).start()
     signatures(lab, report, g)
+    entries_that_lie(lab, report, g)
+    at_once(lab, report, g)
     attestations(lab, report, g, pushed(g, lab.signer.token("ci")))
     ok, said = g.verify()
     report.ok(ok, f"audit verify: {said}")

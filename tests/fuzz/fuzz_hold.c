@@ -2,7 +2,8 @@
  * fuzz_hold.c - many holds, one tag, the ledger's rules and a model of upstream, in any order of events: messages late
  * or lost, pushes given up, database failures, crashes.
  *
- * What must hold when nobody may overwrite: upstream never moves, and every 201 is for the digest that it has. Always:
+ * What must hold when nobody may overwrite: upstream never moves (or, a tag that grows, only to what may follow), and
+ * every 201 is for the digest that it has. Always:
  * every hold ends, once. The one thing that is assumed is what `settle` means: no PUT arrives half of that after it was sent.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -98,6 +99,7 @@ store_page(struct store *s, struct ledger_op *op)
 enum want {
 	WANT_NOTHING = 0,	/* or an answer of the ledger */
 	WANT_PROBE,
+	WANT_APPEND,
 	WANT_TIMER,
 	WANT_PUT
 };
@@ -107,6 +109,7 @@ struct push {
 	enum want want;
 	bool sampled;		/* the probe was answered by upstream, and is on its way */
 	char digest, sample;
+	char follows;		/* WANT_APPEND: what the ledger says is there; 0: nothing */
 	bool overwrite, abandoned, stored;
 };
 
@@ -124,6 +127,7 @@ struct world {
 	char upstream;		/* 0: absent */
 	int64_t now;
 	bool overwrites;
+	bool grows;		/* the tag only grows: a, then b, then c; "d" is what anything may follow */
 	const uint8_t *in, *end;
 };
 
@@ -152,10 +156,16 @@ digest_of(char c, char to[static LEDGER_DIGEST])
 	memset(to + 7, c, 64);
 }
 
+static int
+rank(char digest)
+{
+	return digest == 'd' ? 0 : digest;
+}
+
 static void
 upstream_stores(char digest)
 {
-	must(w.overwrites || w.upstream == 0 || w.upstream == digest);
+	must(w.overwrites || w.upstream == 0 || w.upstream == digest || (w.grows && rank(w.upstream) < rank(digest)));
 	w.upstream = digest;
 }
 
@@ -214,6 +224,18 @@ probe(void *ctx, struct hold *h)
 	must(!p->abandoned && p->want == WANT_NOTHING);
 	p->want = WANT_PROBE;
 	p->sampled = false;
+}
+
+static void
+append(void *ctx, struct hold *h, const char *old)
+{
+	struct push *p = ctx;
+
+	(void)h;
+	must(w.grows && !p->abandoned && p->want == WANT_NOTHING);
+	p->want = WANT_APPEND;
+	p->sampled = false;
+	p->follows = old[0] == '\0' ? 0 : old[70];
 }
 
 static bool
@@ -282,7 +304,7 @@ static void
 begin(struct push *p)
 {
 	struct hold_env env = { .ctx = p, .ledger = (struct ledger *)(void *)&w, .probe = probe, .may_overwrite = may_overwrite,
-		.timer = timer, .now = now, .event = event, .gone = gone };
+		.append = append, .timer = timer, .now = now, .event = event, .gone = gone };
 	struct hold_request rq = { .tag = SPAN("v1"), .settle = SETTLE };
 	unsigned how = take(12);
 
@@ -291,6 +313,7 @@ begin(struct push *p)
 	p->digest = "abc"[how % 3];
 	p->overwrite = w.overwrites && how >= 6;
 	rq.read_back = how % 2 == 0;
+	rq.append_only = w.grows;
 	digest_of(p->digest, rq.digest);
 	p->hold = hold_new(&env, &rq);
 	if (p->hold != NULL)
@@ -314,10 +337,25 @@ give_up(struct push *p)
 static void
 sample(struct push *p)
 {
-	if (p->want != WANT_PROBE || p->sampled)
+	if ((p->want != WANT_PROBE && p->want != WANT_APPEND) || p->sampled)
 		return;
 	p->sampled = true;
 	p->sample = w.upstream;
+}
+
+/* The first of its kind is not compared with upstream: the hold has looked. */
+static void
+answer_append(struct push *p, bool lost)
+{
+	enum refuse why = REFUSE_NONE;
+
+	sample(p);
+	p->want = WANT_NOTHING;
+	if (p->follows != 0 && (lost || p->sample != p->follows))
+		why = lost ? REFUSE_TAG_UNKNOWN : REFUSE_TAG_DRIFTED;
+	else if (p->follows != 0 && rank(p->follows) >= rank(p->digest))
+		why = REFUSE_TAG_APPEND_ONLY;
+	hold_appended(p->hold, why);
 }
 
 static void
@@ -325,6 +363,8 @@ answer_probe(struct push *p, bool lost)
 {
 	char digest[LEDGER_DIGEST];
 
+	if (p->want == WANT_APPEND)
+		answer_append(p, lost);
 	if (p->want != WANT_PROBE)
 		return;
 	sample(p);
@@ -451,7 +491,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.now = 1000000;
 	w.claims = claims_new();
 	must(w.claims != NULL);
-	w.overwrites = take(4) == 3;
+	switch (take(4)) {
+	case 2:
+		w.grows = true;
+		break;
+	case 3:
+		w.overwrites = true;
+		break;
+	default:
+		break;
+	}
 	w.upstream = "\0\0\0d"[take(4)];
 	for (int i = 0; i < STEPS && w.in < w.end; i++)
 		step();

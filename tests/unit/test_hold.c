@@ -18,13 +18,15 @@
  *   (late: new, and it took so long that it may not be sent)
  *   young:b old:b                                   the ledger: unresolved claim of b, of just now or long ago
  *   p:a p0 p?                                       the probe: has a, is absent, is unknown
+ *   ...-:b                                          the present digest is a tombstone's
  *   t                                               the timer
+ *   grows shrinks                                   may it follow what is there?
  *   stored refused notsent unsure                   the PUT
  * Out: what the hold did.
  */
 enum flag {
 	OVERWRITE = 1,
-	APPEND_ONLY = 2,
+	GROWS = 2,
 	BLIND = 4	/* no read-back */
 };
 
@@ -37,8 +39,6 @@ static const struct row {
 	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
 	{ "new tag, not read back", BLIND, "new p0 stored ok",
 	    "claim tag.claimed probe granted confirm tag.confirmed done" },
-	{ "new sha256- tag", APPEND_ONLY, "new p0 stored p:a ok",
-	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
 	{ "same digest again", 0, "same stored p:a ok", "claim granted probe confirm done" },
 	{ "same digest again, not read back", BLIND, "same stored ok", "claim granted confirm done" },
 	{ "same digest, upstream moved", 0, "same stored p:b ok", "claim granted probe unresolve refused:not_confirmed" },
@@ -50,7 +50,6 @@ static const struct row {
 	{ "ledger down", 0, "down", "claim refused:ledger_down" },
 	/* confirmed with another digest */
 	{ "locked", 0, "locked:b", "claim may? refused:tag_locked" },
-	{ "locked, append only", APPEND_ONLY | OVERWRITE, "locked:b", "claim refused:tag_append_only" },
 	{ "locked, overwrite", OVERWRITE, "locked:b over:b stored p:a ok",
 	    "claim may? claim+ tag.claimed granted probe confirm tag.confirmed done" },
 	{ "locked, overwrite, 4xx", OVERWRITE, "locked:b over:b refused ok",
@@ -61,8 +60,6 @@ static const struct row {
 	    "claim tag.claimed probe found:a tag.found claim granted probe confirm done" },
 	{ "found another", 0, "new p:b ok locked:b",
 	    "claim tag.claimed probe found:b tag.found claim may? refused:tag_locked" },
-	{ "found another, append only", APPEND_ONLY, "new p:b ok locked:b",
-	    "claim tag.claimed probe found:b tag.found claim refused:tag_append_only" },
 	{ "found another, overwrite", OVERWRITE, "new p:b ok locked:b over:b stored p:a ok",
 	    "claim tag.claimed probe found:b tag.found claim may? claim+ tag.claimed granted probe confirm tag.confirmed done" },
 	{ "found, ledger down", 0, "new p:b down", "claim tag.claimed probe found:b refused:ledger_down" },
@@ -118,6 +115,49 @@ static const struct row {
 	{ "again, own overwrite", OVERWRITE, "again:b p0 refused ok",
 	    "claim tag.claimed probe may? granted release tag.unresolved done" },
 	{ "again, unknown", 0, "again p? ok", "claim tag.claimed probe release tag.unresolved refused:tag_unknown" },
+	{ "again, own tombstone", 0, "again-:a p0 stored p:a ok",
+	    "claim tag.claimed probe granted probe confirm tag.confirmed done" },
+	/* deleted through us */
+	{ "deleted, the same", 0, "over-:a stored p:a ok", "claim tag.claimed granted probe confirm tag.confirmed done" },
+	{ "deleted, another", 0, "locked-:b", "claim may? refused:tag_deleted" },
+	{ "deleted, another, overwrite", OVERWRITE, "locked-:b over-:b stored p:a ok",
+	    "claim may? claim+ tag.claimed granted probe confirm tag.confirmed done" },
+	/* a tag that grows */
+	{ "grows, first", GROWS, "new p0 grows stored p:a ok",
+	    "claim tag.claimed probe append:- granted probe confirm tag.confirmed done" },
+	{ "grows, first, of no shape", GROWS, "new p0 shrinks ok",
+	    "claim tag.claimed probe append:- release tag.released refused:tag_append_only" },
+	{ "grows, the same", GROWS, "same stored p:a ok", "claim granted probe confirm done" },
+	{ "grows", GROWS, "locked:b over:b grows stored p:a ok",
+	    "claim claim+ tag.claimed append:b granted probe confirm tag.confirmed done" },
+	{ "shrinks", GROWS | OVERWRITE, "locked:b over:b shrinks ok",
+	    "claim claim+ tag.claimed append:b release tag.released refused:tag_append_only" },
+	{ "shrinks, ledger down", GROWS, "locked:b over:b shrinks down",
+	    "claim claim+ tag.claimed append:b release refused:tag_append_only" },
+	{ "grows, another was quicker", GROWS, "locked:b over:c shrinks ok",
+	    "claim claim+ tag.claimed append:c release tag.released refused:tag_append_only" },
+	{ "grows, another is at it", GROWS, "other", "claim refused:tag_changed" },
+	{ "grows, shared", GROWS, "locked:b busy t over:b grows stored p:a ok",
+	    "claim claim+ timer claim+ tag.claimed append:b granted probe confirm tag.confirmed done" },
+	{ "grows, found", GROWS, "new p:b ok locked:b over:b grows stored p:a ok",
+	    "claim tag.claimed probe found:b tag.found claim claim+ tag.claimed append:b granted probe confirm tag.confirmed done" },
+	{ "grows, again", GROWS, "again:b p:b grows stored p:a ok",
+	    "claim tag.claimed probe append:b granted probe confirm tag.confirmed done" },
+	{ "grows, again, moved meanwhile", GROWS, "again:b p:c shrinks ok",
+	    "claim tag.claimed probe append:b release tag.unresolved refused:tag_append_only" },
+	{ "grows, again, lost", GROWS, "again:b p0 shrinks ok",
+	    "claim tag.claimed probe append:b release tag.unresolved refused:tag_append_only" },
+	{ "grows, again, found another", GROWS, "again p:b grows stored p:a ok",
+	    "claim tag.claimed probe append:b granted probe confirm tag.confirmed done" },
+	{ "grows, deleted", GROWS, "locked-:b", "claim may? refused:tag_deleted" },
+	{ "grows, deleted, overwrite", GROWS | OVERWRITE, "locked-:b over-:b grows stored p:a ok",
+	    "claim may? claim+ tag.claimed append:- granted probe confirm tag.confirmed done" },
+	{ "grows, deleted, the same", GROWS, "over-:a stored p:a ok",
+	    "claim tag.claimed granted probe confirm tag.confirmed done" },
+	{ "grows, slow", GROWS, "late p0 grows ok",
+	    "claim tag.claimed probe append:- release tag.released refused:tag_busy" },
+	{ "grows, timeout", GROWS, "locked:b over:b grows unsure ok",
+	    "claim claim+ tag.claimed append:b granted unresolve tag.unresolved done" },
 	/* how the PUT ends */
 	{ "4xx", 0, "new p0 refused ok", "claim tag.claimed probe granted release tag.released done" },
 	{ "4xx, ledger down", 0, "new p0 refused down", "claim tag.claimed probe granted release done" },
@@ -143,6 +183,7 @@ enum want {
 	WANT_LEDGER,
 	WANT_PROBE,
 	WANT_TIMER,
+	WANT_APPEND,
 	WANT_PUT
 };
 
@@ -247,6 +288,19 @@ may_overwrite(void *ctx, struct hold *h)
 }
 
 static void
+append(void *ctx, struct hold *h, const char *old)
+{
+	char more[8];
+
+	(void)ctx;
+	(void)h;
+	CHECK_ROW(!world->abandoned && world->held, world->row->name);
+	snprintf(more, sizeof more, ":%c", old[0] == '\0' ? '-' : old[70]);
+	out("append", more);
+	wanted(WANT_APPEND);
+}
+
+static void
 timer(void *ctx, struct hold *h, unsigned ms)
 {
 	(void)ctx;
@@ -323,16 +377,17 @@ answer_ledger(const char *word)
 		{ "other", LEDGER_CLAIMED_OTHER }, { "locked", LEDGER_LOCKED },
 		{ "young", LEDGER_UNRESOLVED }, { "old", LEDGER_UNRESOLVED }, { "ok", LEDGER_OK }, { "absent", LEDGER_ABSENT } };
 	struct ledger_op *op = world->op;
-	size_t n = strcspn(word, ":");
+	size_t n = strcspn(word, "-:");
 
 	op->answer = LEDGER_DOWN;
+	op->deleted = word[n] == '-';
 	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
 		if (strlen(answers[i].word) == n && strncmp(word, answers[i].word, n) == 0)
 			op->answer = answers[i].answer;
 	if (op->verb == LEDGER_CLAIM) {
 		op->current_digest[0] = '\0';
-		if (word[n] == ':')
-			digest_of(word[n + 1], op->current_digest);
+		if (word[n] != '\0')
+			digest_of(word[strlen(word) - 1], op->current_digest);
 		if (is(word, "same"))
 			digest_of('a', op->current_digest);
 		if (op->answer == LEDGER_UNRESOLVED)
@@ -375,6 +430,9 @@ answer(const char *word)
 		CHECK_ROW(is(word, "t"), world->row->name);
 		hold_timer(world->hold);
 		return;
+	case WANT_APPEND:
+		hold_appended(world->hold, is(word, "grows") ? REFUSE_NONE : REFUSE_TAG_APPEND_ONLY);
+		return;
 	case WANT_PUT:
 		hold_finish(world->hold, is(word, "stored") ? PUT_STORED : is(word, "refused") ? PUT_REFUSED :
 			is(word, "notsent")						       ? PUT_NOT_SENT :
@@ -396,7 +454,7 @@ next_input(void)
 		world->abandon_at = -1;
 		world->abandoned = true;
 		/* requests end their own probe */
-		if (world->want == WANT_PROBE || world->want == WANT_PUT)
+		if (world->want == WANT_PROBE || world->want == WANT_APPEND || world->want == WANT_PUT)
 			world->want = WANT_NOTHING;
 		hold_abandon(world->hold);
 		return;
@@ -420,10 +478,10 @@ static void
 begin(struct world *w, const struct row *r)
 {
 	struct hold_env env = { .ctx = w, .ledger = (struct ledger *)(void *)w, .probe = probe,
-		.may_overwrite = may_overwrite, .timer = timer, .now = now,
+		.may_overwrite = may_overwrite, .append = append, .timer = timer, .now = now,
 		.event = event, .note = note, .gone = gone };
 	struct hold_request rq = { .registry = SPAN("r"), .repository = SPAN("a/b"), .tag = SPAN("v1"), .who = SPAN("me"),
-		.settle = SETTLE, .read_back = (r->flags & BLIND) == 0, .append_only = (r->flags & APPEND_ONLY) != 0 };
+		.settle = SETTLE, .read_back = (r->flags & BLIND) == 0, .append_only = (r->flags & GROWS) != 0 };
 
 	world = w;
 	w->row = r;
