@@ -369,12 +369,12 @@ say_hello(void *arg)
 	struct hello *h = arg;
 	SSL *ssl = SSL_new(h->ctx);
 	BIO *out = BIO_new(BIO_s_mem()), *in = BIO_new_socket(h->fd, BIO_NOCLOSE);
-	char buf[8192];
+	char buf[8192], name[] = "stream.test";	/* the macro has no const */
 	int n;
 
 	SSL_set_bio(ssl, in, out);
 	BIO_write(out, v2, sizeof v2 - 1);
-	SSL_set_tlsext_host_name(ssl, "stream.test");
+	SSL_set_tlsext_host_name(ssl, name);
 	SSL_set_connect_state(ssl);
 	SSL_set_mode(ssl, SSL_MODE_AUTO_RETRY);
 	/* the first attempt finds nothing to read, and leaves the hello in memory behind the header */
