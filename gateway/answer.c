@@ -252,6 +252,9 @@ answer_relay(struct request *r, const struct http_head *h, const struct span *bo
 	why = write_location(r, &w, h);
 	if (why != REFUSE_NONE)
 		return why;
+	/* all of them: each was confirmed */
+	if (h->status == 201 && r->route.n_tags > 0)
+		http_write_field(&w, SPAN("OCI-Tag"), claim_tags(r));
 	write_connection(r, &w);
 	out = http_write_end(&w);
 	if (out.p == NULL)

@@ -147,6 +147,9 @@ step_route(struct request *r)
 		return NEXT;	/* said after we know who asks */
 	if (r->route.reference_type == REFERENCE_TAG && r->route.reference.n > r->upstream_config->tag_max)
 		return request_refuse(r, REFUSE_BAD_TAG);
+	for (size_t i = 0; i < r->route.n_tags; i++)
+		if (r->route.tags[i].n > r->upstream_config->tag_max)
+			return request_refuse(r, REFUSE_BAD_TAG);
 	r->upstream = r->serving->upstreams[r->upstream_config - c->upstream];
 	return NEXT;
 }

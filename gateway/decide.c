@@ -217,13 +217,6 @@ decide_refusal(struct request *r)
 	return r->decision.verdict == VERDICT_EXPLICIT_DENY ? REFUSE_DENIED_BY_POLICY : REFUSE_NOT_ALLOWED;
 }
 
-/* What the next issues will serve is refused safely until then. */
-static enum refuse
-not_served_yet(const struct request *r)
-{
-	return r->route.op == ROUTE_MANIFEST_PUT && r->route.n_tags > 0 ? REFUSE_TAG_QUERY : REFUSE_NONE;
-}
-
 enum next
 step_decide(struct request *r)
 {
@@ -242,11 +235,9 @@ step_decide(struct request *r)
 	if (list_some_tags(r))
 		v = VERDICT_ALLOW;	/* lists/visible.c says which */
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
-		return not_served_yet(r) != REFUSE_NONE ? request_refuse(r, not_served_yet(r)) : NEXT;
+		return NEXT;
 	if (v != VERDICT_ALLOW)
 		return request_refuse(r, decide_refusal(r));
-	if (not_served_yet(r) != REFUSE_NONE)
-		return request_refuse(r, not_served_yet(r));
 	/* an upload is its holder's only, in its repository, at the upstream it was begun at */
 	if (r->route.reference_type == REFERENCE_LEASE &&
 	    !seal_open(r, r->route.reference, r->route.repository, &r->lease))
@@ -276,24 +267,51 @@ has_foreign_layer(const struct manifest *m)
 	return false;
 }
 
-/* Policy again, now that the digest is known, and for what the content itself asks. */
+/* One more right, for a tag (or none). REFUSE_NONE: granted. */
+static enum refuse
+ask(struct request *r, enum policy_action action, struct span tag)
+{
+	struct decision d;
+
+	if (tag.p == NULL)
+		(void)decide(r, action, r->route.repository, &d);
+	else
+		(void)decide_tag(r, action, tag, &d);
+	/* the event names the statement that let it be pushed, or the one that did not */
+	if (action == ACTION_PushManifest || d.verdict != VERDICT_ALLOW)
+		r->decision = d;
+	return d.verdict == VERDICT_ALLOW ? REFUSE_NONE : decide_refusal(r);
+}
+
+static enum refuse
+ask_for_tag(struct request *r, struct span tag)
+{
+	enum refuse why = ask(r, ACTION_PushManifest, tag);
+
+	if (why == REFUSE_NONE && append_kind_of(tag) != APPEND_NONE)
+		why = ask(r, ACTION_AppendReferrer, tag);
+	return why;
+}
+
+/* Policy again, now that the digest is known, for every tag, and for what the content itself asks. */
 static enum refuse
 decide_content(struct request *r)
 {
-	bool by_tag = r->route.reference_type == REFERENCE_TAG;
+	enum refuse why;
 
 	know(r, KEY_REGISTRY_DIGEST, span_of(r->manifest.digest));
-	if (decide(r, ACTION_PushManifest, r->route.repository, &r->decision) != VERDICT_ALLOW)
-		return decide_refusal(r);
-	if (r->manifest.has_subject || (by_tag && append_kind_of(r->route.reference) != APPEND_NONE)) {
-		struct decision d;
-
-		if (decide(r, ACTION_AppendReferrer, r->route.repository, &d) != VERDICT_ALLOW) {
-			r->decision = d;
-			return decide_refusal(r);
-		}
+	if (r->route.reference_type == REFERENCE_TAG)
+		why = ask_for_tag(r, r->route.reference);
+	else
+		why = ask(r, ACTION_PushManifest, SPAN_NONE);
+	for (size_t i = 0; why == REFUSE_NONE && i < r->route.n_tags; i++) {
+		why = ask_for_tag(r, r->route.tags[i]);
+		if (why != REFUSE_NONE)
+			r->at_tag = r->route.tags[i];
 	}
-	return REFUSE_NONE;
+	if (why == REFUSE_NONE && r->manifest.has_subject)
+		why = ask(r, ACTION_AppendReferrer, SPAN_NONE);
+	return why;
 }
 
 static bool

@@ -52,6 +52,15 @@ pass_field(const struct request *r, struct http_writer *w, enum http_field_id id
 		http_write_field_id(w, id, r->head.field[id]);
 }
 
+/* One for all: at most one request of ours is under way. */
+static char *
+room_for_head(struct request *r)
+{
+	if (r->head_room == NULL)
+		r->head_room = arena_alloc(r->arena, HEAD_MAX);
+	return r->head_room;
+}
+
 static void
 write_common(struct request *r, struct http_writer *w, enum http_method method, struct span target)
 {
@@ -131,7 +140,7 @@ upstream_target(struct request *r)
 		return arena_printf(r->arena, "%.*s%cdigest=%.*s", SPAN_FMT(target),
 		    memchr(target.p, '?', target.n) != NULL ? '&' : '?', SPAN_FMT(r->route.digest));
 	}
-	return forward_target(r, &r->route);
+	return claim_target(r);
 }
 
 /* ---- redirects ---- */
@@ -351,7 +360,7 @@ struct exchange *
 forward_get(struct request *r, struct span target, struct span accept, const struct exchange_ops *ops,
     enum refuse *why)
 {
-	char *buf = arena_alloc(r->arena, HEAD_MAX);
+	char *buf = room_for_head(r);
 	struct exchange_request rq = { .method = HTTP_GET, .repeatable = true };
 	struct http_writer w;
 
@@ -367,7 +376,7 @@ forward_get(struct request *r, struct span target, struct span accept, const str
 enum next
 step_forward(struct request *r)
 {
-	char *buf = arena_alloc(r->arena, HEAD_MAX);
+	char *buf = room_for_head(r);
 	struct span target = upstream_target(r);
 	struct http_writer w;
 	enum refuse why;

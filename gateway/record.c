@@ -88,8 +88,7 @@ fill_registry(const struct request *r, struct audit_event *e)
 		return;
 	}
 	e->registry.reference = r->route.reference;
-	if (r->route.reference_type == REFERENCE_TAG)
-		e->registry.tag = r->route.reference;
+	e->registry.tag = r->route.reference_type == REFERENCE_TAG ? r->route.reference : r->at_tag;
 	if (r->manifest.digest[0] != '\0')
 		e->registry.digest = span_of(r->manifest.digest);
 	else if (r->route.reference_type == REFERENCE_DIGEST)

@@ -46,8 +46,14 @@ run(struct request *r)
 
 		if (n == WAIT && r->woken != WOKEN_NOT) {
 			/* what it waits for happened before it returned */
+			bool again = r->woken == WOKEN_AGAIN;
+
 			n = r->woken == WOKEN_CONTINUE ? NEXT : STOP;
 			r->woken = WOKEN_NOT;
+			if (again) {
+				enter(r, STEP_forward);
+				continue;
+			}
 		}
 		if (n == WAIT)
 			break;
@@ -68,6 +74,22 @@ request_continue(struct request *r)
 		return;
 	}
 	enter(r, r->step + 1);
+	run(r);
+}
+
+void
+request_forward_again(struct request *r)
+{
+	if (r->finished || r->step == STEP_done)
+		return;
+	r->exchange = NULL;	/* it is complete */
+	r->exchange_sent = r->kept_back = false;
+	r->answer = (struct answer){ .body = r->answer.body };
+	if (r->running) {
+		r->woken = WOKEN_AGAIN;
+		return;
+	}
+	enter(r, STEP_forward);
 	run(r);
 }
 

@@ -2,7 +2,7 @@
  * request.h - one request on its walk along the table of steps in request.c.
  *
  * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold -> remove
- * -> pin  * -> list -> forward -> settle -> commit -> reply -> audit
+ * -> pin -> list -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
  * writes a status of ours. `audit` runs on every path: exactly one event a request.
@@ -31,7 +31,7 @@
 	X(body)		/* a manifest is read whole */ \
 	X(manifest)	/* hashed and parsed */ \
 	X(content)	/* policy again, on what was read */ \
-	X(hold)		/* a PUT by tag: claim the tag */ \
+	X(hold)		/* a PUT: claim the tags it names */ \
 	X(remove)	/* a DELETE: may what would go go? tombstones first */ \
 	X(pin)		/* a pull by tag, where tags.drift is not alarm: held against the ledger first */ \
 	X(list)		/* the catalog, tags, referrers: pages read whole, filtered, answered */ \
@@ -77,7 +77,7 @@ struct request {
 	int64_t began_ms, ended_ms;	/* monotonic */
 	enum request_step step;
 	bool running;			/* the driver is on the stack */
-	enum { WOKEN_NOT = 0, WOKEN_STOP, WOKEN_CONTINUE } woken;	/* while it was */
+	enum { WOKEN_NOT = 0, WOKEN_STOP, WOKEN_CONTINUE, WOKEN_AGAIN } woken;	/* while it was */
 	struct loop_task task;		/* frees it at the end of a turn */
 
 	struct http_head head;
@@ -106,15 +106,15 @@ struct request {
 	struct offload_job job;		/* reads a large one */
 
 	/* upstream */
-	struct hold *hold;
 	struct peek *peek;		/* a GET of our own */
 	struct exchange *exchange;
+	char *head_room;		/* the head that is sent upstream is written here */
 	struct removal *removal;	/* what the ledger knows of a DELETE */
 	struct pin *pin;		/* what the ledger says of the tag being pulled */
 	struct list *list;		/* the list being read */
 	struct answer answer;
 	bool kept_back;			/* the answer waits for settle */
-	struct claim *claim;		/* what the hold knows of us */
+	struct request_claims *claims;	/* of the tags that a PUT names */
 	struct grow *grow;		/* a tag that grows, being compared */
 	struct spool_wait wait;		/* the event on its way to the disk */
 	enum refuse exchange_failed;	/* a write whose answer did not come */
@@ -127,6 +127,7 @@ struct request {
 	enum refuse refused;
 	struct span detail;		/* for the audit event and the log */
 	const char *message;		/* for the client; NULL: the refusal's text */
+	struct span at_tag;		/* of several: the one that it failed at */
 	const char *old_digest;		/* of the tag, before this push */
 	struct span answer_digest;	/* Docker-Content-Digest upstream answered with */
 	unsigned status;		/* sent; 0: nothing yet */
@@ -149,6 +150,8 @@ void request_client_gone(struct request *r, enum refuse why) NONNULL(1);
 /* ---- for the steps ---- */
 /* The awaited thing happened: the next step. */
 void request_continue(struct request *r) NONNULL(1);
+/* The next tag of several: back to `forward`, the one way back. */
+void request_forward_again(struct request *r) NONNULL(1);
 /* The walk ends here: answer with the row of `why`. */
 enum next request_refuse(struct request *r, enum refuse why) NONNULL(1);
 /* The same from outside of a step. */
@@ -228,6 +231,10 @@ struct exchange *forward_get(struct request *r, struct span target, struct span 
     const struct exchange_ops *ops, enum refuse *why) NONNULL(1, 4, 5) WUNRES;
 /* forward.c: may this answer be relayed at all? Notes where a redirect leads. */
 enum refuse forward_check(struct request *r, const struct http_head *h) NONNULL(1, 2) WUNRES;
+/* claim.c: where the manifest is sent next: path and query at upstream. {NULL,0}: out of memory. */
+struct span claim_target(struct request *r) NONNULL(1) WUNRES;
+/* claim.c: the tags of ?tag= as OCI-Tag names them; {NULL,0}: none. */
+struct span claim_tags(struct request *r) NONNULL(1) WUNRES;
 /* claim.c: the request is over, whatever became of its claim. */
 void claim_abandon(struct request *r) NONNULL(1);
 

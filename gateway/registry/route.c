@@ -275,8 +275,11 @@ page_size(struct span s, struct route *r)
 static enum refuse
 add_tag(struct route *r, struct span v, const struct route_limits *limits)
 {
-	if (r->reference_type != REFERENCE_DIGEST || r->n_tags == ROUTE_TAGS_MAX)
+	if (r->reference_type != REFERENCE_DIGEST)
 		return REFUSE_BAD_QUERY;
+	/* 414, as the OCI distribution-spec has it for too many of them */
+	if (r->n_tags == ROUTE_TAGS_MAX)
+		return REFUSE_TARGET_TOO_LONG;
 	if (!tag_valid(v, limits->tag))
 		return REFUSE_BAD_TAG;
 	r->tags[r->n_tags++] = v;

@@ -137,14 +137,20 @@ ask(struct hold *h, enum hold_state state)
 	h->env.probe(h->env.ctx, h);
 }
 
+/*
+ * `settle` counts from the claim: one that grew old before anything was sent (the machine slept) could be settled while
+ * the PUT is on its way.
+ */
+bool
+hold_too_old(const struct hold *h)
+{
+	return h->token != 0 && !h->share && h->env.now(h->env.ctx) - h->claimed_at > h->settle / 2 + 1;
+}
+
 static void
 grant(struct hold *h)
 {
-	/*
-	 * `settle` counts from the claim: one that grew old before anything was sent (the machine slept) could be
-	 * settled while the PUT is on its way.
-	 */
-	if (h->token != 0 && !h->share && h->env.now(h->env.ctx) - h->claimed_at > h->settle / 2 + 1) {
+	if (hold_too_old(h)) {
 		finish(h, LEDGER_RELEASE, HOLD_REFUSED, REFUSE_TAG_BUSY);
 		return;
 	}
@@ -587,6 +593,12 @@ hold_new(const struct hold_env *env, const struct hold_request *rq)
 	h->append_only = rq->append_only;
 	h->step_ms = BUSY_STEP_MS;
 	return h;
+}
+
+bool
+hold_leaves_claim(const struct hold *h)
+{
+	return (h->state == GIVEN || h->state == READING_BACK) && h->token != 0 && !h->share;
 }
 
 const char *

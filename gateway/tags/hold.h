@@ -86,6 +86,10 @@ void hold_timer(struct hold *h) NONNULL(1);
 /* REFUSE_NONE: it may follow. */
 void hold_appended(struct hold *h, enum refuse why) NONNULL(1);
 
+/* GRANTED, but so long ago that it may not be sent any more: hold_finish(PUT_NOT_SENT). */
+bool hold_too_old(const struct hold *h) NONNULL(1);
+/* Would hold_abandon() leave an unresolved claim behind? */
+bool hold_leaves_claim(const struct hold *h) NONNULL(1);
 /* For the audit event: the digest the tag had before ("" when none or unknown). Valid during event(). */
 const char *hold_old_digest(const struct hold *h) RETURNS_NONNULL NONNULL(1);
 
