@@ -154,6 +154,36 @@ def scn_015(lab, case):
     return s
 
 
+def scn_005(lab, case):
+    """Neither who may not delete gets through, nor who may: the tag is immutable."""
+    s = plain(lab, case)
+    mark = s.stub.mark()
+    for who, wanted in (("dev", "not_allowed"), ("cleaner", "tag_locked")):
+        s.status(s.as_who(who, "DELETE", "/v2/app/manifests/v1"), 403, f"delete by {who}")
+        reason = s.gateway.wait_event(lambda e, who=who: e["actor"].get("subject") == who and e["http"]["method"] == "DELETE")["reason"]
+        s.expect(reason == wanted, f"{who}: {reason}, not {wanted}")
+    s.expect(not s.stub.since(mark)[0], f"upstream heard of it: {s.stub.since(mark)[0]}")
+    return s
+
+
+def scn_006(lab, case):
+    """Before an import which tags name the digest is not known; after it they are, and are immutable."""
+    s = plain(lab, case)
+    deletes = lambda: [e["reason"] for e in s.gateway.requests() if e["http"]["method"] == "DELETE"]
+    s.gateway.wait_event(lambda e: e["http"]["method"] == "DELETE")
+    s.expect(deletes() == ["not_imported"], f"before the import: {deletes()}")
+    p = subprocess.run([labs.BINARY, "tag", "import", "-c", s.gateway.conf, "app"], capture_output=True, text=True)
+    s.expect(p.returncode == 0, p.stderr)
+    mark = s.stub.mark()
+    for kind in ("manifests", "blobs"):
+        r = s.as_who("cleaner", "DELETE", f"/v2/app/{kind}/{labs.digest_of(BODIES['manifest1'])}")
+        s.status(r, 403, f"delete from {kind}")
+    s.gateway.settled()
+    s.expect(deletes() == ["not_imported", "tag_locked", "tag_locked"], f"after the import: {deletes()}")
+    s.expect(not s.stub.since(mark)[0], f"upstream heard of it: {s.stub.since(mark)[0]}")
+    return s
+
+
 def scn_010(lab, case):
     s = Scene(lab, case["id"])
     slow, target = s.gateway.client(), "/v2/app/manifests/slow"

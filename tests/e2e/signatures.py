@@ -12,6 +12,7 @@ import threading
 
 import adapters
 import lab as labs
+import stub as stubs
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "npm")
 MODULES = os.path.join(labs.ROOT, "build", "npm")
@@ -184,6 +185,7 @@ def entries_that_lie(lab, report, g):
     report.ok(r.status == 403 and "only grows" not in r.message(), "who may not append is told so", repr(r))
     r = tag.put(labs.manifest(note="an image"))
     report.ok(r.status == 403, "an image instead of the index", repr(r))
+    g.settled()
     events = [e for e in g.requests() if e["reason"] == "tag_append_only" and e["registry"]["tag"] == tag.name]
     report.ok(len(events) == len(rows) + 2 and all(e["decision"] == "deny" and e["detail"] for e in events),
               "each refusal is an event", repr(len(events)))
@@ -213,6 +215,54 @@ def at_once(lab, report, g):
     report.ok(sorted(there) == sorted(e["digest"] for e in mine), "eight append at once: all are there, none twice", repr(there))
     report.ok(sum(s == 201 for s, _ in told) == 8 and all(s == 201 or "read it again and retry" in m or s == 503 for s, m in told),
               "... and who was too late is told to read again", repr(told))
+
+
+def upstreams_that_fail(lab, report):
+    """An append whose end nobody knows, an index that was moved behind the gateway, one that upstream lost."""
+    stub = stubs.Stub()
+    g = labs.Gateway(lab, "grow-faults", stub.origin, policy=POLICY, tags={"settle": "1 min"}).start()
+    token = lab.signer.token("signer")
+    subject = "sha256:" + hashlib.sha256(b"faults").hexdigest()
+    tag = Tag(g, token, subject.replace(":", "-"))
+    a, b, c = (artifact(g, token, subject, note=n) for n in "abc")
+    report.ok(tag.put(index(a)).status == 201, "the first")
+
+    def drops(r):
+        if r.method == "PUT" and r.target.endswith(tag.name):
+            stub.registry(r)
+            return "drop"
+        return None
+    stub.hook = drops
+    report.ok(tag.put(index(a, b)).status == 502, "upstream hangs up after storing the second")
+    stub.hook = None
+    r = tag.put(index(a, c))
+    report.ok(r.status == 403 and "read it again" in r.message(), "who read before is told to read again", repr(r))
+    report.ok(tag.put(index(a, b)).status == 201, "the second again is taken")
+    stub.hook = lambda r: (500, {}, b"") if r.method == "PUT" and r.target.endswith(tag.name) else None
+    report.ok(tag.put(index(a, b, c)).status == 500, "upstream fails without storing the third")
+    stub.hook = None
+    r = tag.put(index(a, b))
+    report.ok(r.status == 403, "the old one may not be put back over what may still arrive", repr(r))
+    report.ok(tag.put(index(a, b, c)).status == 201, "the third again is taken")
+    for status in (404, 500):
+        d = artifact(g, token, subject, note=f"d{status}")
+        stub.hook = lambda r, d=d, status=status: (status, {}, b"") if r.method == "GET" and r.target.endswith(d["digest"]) else None
+        r = tag.put(index(a, b, c, d))
+        stub.hook = None
+        report.ok(r.status == (403 if status == 404 else 503), f"a new entry that upstream answers {status} for", repr(r))
+    body = json.dumps(index(a)).encode()
+    stub.put("app", tag.name, labs.OCI_INDEX, body)
+    r = tag.put(index(a, c))
+    report.ok(r.status == 403 and "moved behind the gateway" in r.message(), "what was moved behind the gateway is not built on", repr(r))
+    g.settled()
+    report.ok([e["registry"]["digest"] for e in g.events() if e["event"] == "tag.drifted"] == [labs.digest_of(body)], "... tag.drifted")
+    del stub.tags["app", tag.name]
+    report.ok(tag.put(index(a, c)).status == 403, "nor what upstream lost")
+    report.ok(tag.put(index(a, b, c)).status == 201, "what was there may return")
+    ok, said = g.verify()
+    report.ok(ok, f"audit verify: {said}")
+    g.stop()
+    stub.close()
 
 
 # ---- cosign's signatures, by skopeo ----
@@ -273,6 +323,7 @@ def run(lab, report):
     entries_that_lie(lab, report, g)
     at_once(lab, report, g)
     attestations(lab, report, g, pushed(g, lab.signer.token("ci")))
+    upstreams_that_fail(lab, report)
     ok, said = g.verify()
     report.ok(ok, f"audit verify: {said}")
     g.stop()
