@@ -11,6 +11,7 @@
 #define TW_CONFIG_H
 
 #include <openssl/ssl.h>
+#include <stdio.h>
 
 #include "gateway/http/head.h"
 #include "gateway/identity/certificate.h"
@@ -146,7 +147,14 @@ struct config {
  * create = false nothing is written to disk (`check`); with true a missing cluster key is generated.
  */
 struct config *config_load(const char *file, bool create) NONNULL(1) WUNRES;
+/* The same with the problems, and warnings as "file:line: warning: ...", written to `out`. */
+struct config *config_load_into(const char *file, bool create, FILE *out) NONNULL(1, 3) WUNRES;
 void config_free(struct config *c);
+/*
+ * May `c` take the place of `old` while the gateway runs? False after a line for every option that would need a restart:
+ * what is open already (listen addresses, ledger, audit log, admin and control sockets), and the number of workers.
+ */
+bool config_replaces(const struct config *old, const struct config *c, FILE *out) NONNULL(1, 2, 3) WUNRES;
 
 /* Let the context of a listener ask clients for certificates as its options say. False with a reason. */
 bool config_ask_clients(const struct config_listen *l, SSL_CTX *ctx, char *err, size_t err_size) NONNULL(1, 2, 3) WUNRES;

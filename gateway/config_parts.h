@@ -47,8 +47,6 @@ struct config_place {
 };
 
 /* ---- config.c ---- */
-/* config_load() with its problems written to `out`. */
-struct config *config_load_into(const char *file, bool create, FILE *out) NONNULL(1, 3) WUNRES;
 /*
  * Everything that needs no other file: text -> tree -> table -> checks. False when the text cannot be parsed at
  * all; else look at r->problems. r->tree must be initialised and r->config empty with its arena.

@@ -515,6 +515,12 @@ control_serve(const struct control_env *env, int fd)
 }
 
 void
+control_settle(struct control *c, int64_t settle)
+{
+	c->env.settle = settle;
+}
+
+void
 control_free(struct control *k)
 {
 	struct stat now;

@@ -38,6 +38,8 @@ struct control *control_listen(const struct control_env *env, const char *path, 
 	NONNULL(1, 2, 3) WUNRES;
 /* Serve one connection that is there already, as its own trusted user; its end ends the loop of env->base. */
 struct control *control_serve(const struct control_env *env, int fd) NONNULL(1) WUNRES;
+/* tags.settle was reloaded. */
+void control_settle(struct control *c, int64_t settle) NONNULL(1);
 /* After the loop, and after the ledger was closed or when nothing is under way. */
 void control_free(struct control *c);
 

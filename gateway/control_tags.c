@@ -5,8 +5,6 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "gateway/audit/event.h"
 #include "gateway/audit/spool.h"
@@ -232,20 +230,6 @@ repository_more(struct control_call *call)
 /* ---- state events ---- */
 
 static void
-make_event_id(char id[static EVENT_ID_LEN + 1], int64_t *us)
-{
-	unsigned char random[10] = { 0 };
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	*us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-	/* not secret: only unlike the others of this millisecond */
-	if (getrandom(random, sizeof random, 0) < 0)
-		log_warn("msg=no random bytes for an event id");
-	event_id(*us / 1000, random, id);
-}
-
-static void
 record(struct control_call *call, const struct ledger_op *op, const char *event, const char *detail)
 {
 	char line[EVENT_MAX];
@@ -264,7 +248,7 @@ record(struct control_call *call, const struct ledger_op *op, const char *event,
 
 	if (call->env->spool == NULL)
 		return;
-	make_event_id(e.id, &e.time_us);
+	event_now(&e);
 	if (op->event_id.n == EVENT_ID_LEN)
 		memcpy(e.id, op->event_id.p, EVENT_ID_LEN);
 	n = event_write(&e, line, sizeof line);
@@ -276,11 +260,10 @@ record(struct control_call *call, const struct ledger_op *op, const char *event,
 static struct span
 new_event_id(struct control_call *call)
 {
-	char id[EVENT_ID_LEN + 1];
-	int64_t us;
+	struct audit_event e;
 
-	make_event_id(id, &us);
-	json_object_set_new(call->request, "event_id", json_string(id));
+	event_now(&e);
+	json_object_set_new(call->request, "event_id", json_string(e.id));
 	return span_of(json_string_value(json_object_get(call->request, "event_id")));
 }
 

@@ -101,6 +101,17 @@ add_stores(struct text *t, const struct metrics_view *v)
 	one(t, "tidewaiter_audit_queue_bytes", "gauge", "audit events waiting to be written, bytes", (int64_t)s.queue);
 }
 
+static void
+add_reloads(struct text *t, const struct metrics_view *v)
+{
+	head(t, "tidewaiter_reloads_total", "counter", "reloads of the configuration, by outcome");
+	add(t, "tidewaiter_reloads_total{outcome=\"done\"} %" PRId64 "\n", v->reload.done);
+	add(t, "tidewaiter_reloads_total{outcome=\"failed\"} %" PRId64 "\n", v->reload.failed);
+	one(t, "tidewaiter_reload_ok", "gauge", "1 while the configuration in force is the one of the last attempt", v->reload.ok);
+	one(t, "tidewaiter_reload_last_success_time_seconds", "gauge",
+	    "when the configuration in force was read, seconds since the epoch", v->reload.last);
+}
+
 char *
 metrics_text(const struct metrics_view *v, size_t *n)
 {
@@ -117,6 +128,7 @@ metrics_text(const struct metrics_view *v, size_t *n)
 	add(&t, "tidewaiter_build_info{version=\"%s\"} 1\n", TW_VERSION);
 	head(&t, "tidewaiter_policy_info", "gauge", "hash of the policy in force");
 	add(&t, "tidewaiter_policy_info{hash=\"%s\"} 1\n", v->policy_hash == NULL ? "" : v->policy_hash);
+	add_reloads(&t, v);
 	one(&t, "tidewaiter_start_time_seconds", "gauge", "when the gateway started, seconds since the epoch", v->started);
 	if (t.failed) {
 		free(t.p);

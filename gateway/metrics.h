@@ -36,8 +36,13 @@ struct metrics_view {
 	size_t n_workers;
 	const struct ledger *ledger;	/* may be NULL */
 	const struct spool *spool;	/* may be NULL */
-	const char *policy_hash;
+	const char *policy_hash;	/* of the policy in force */
 	int64_t started;		/* seconds since the epoch */
+	struct {
+		bool ok;		/* the last one, or the start, was done */
+		int64_t done, failed;	/* so often */
+		int64_t last;		/* one was done: seconds since the epoch; the start's at first */
+	} reload;
 };
 /* Prometheus text format 0.0.4 in a malloc()ed, NUL-terminated string; NULL when out of memory. */
 char *metrics_text(const struct metrics_view *v, size_t *n) NONNULL(1, 2) WUNRES;

@@ -19,11 +19,13 @@
 #include "gateway/control.h"
 #include "gateway/log.h"
 #include "gateway/notify.h"
+#include "gateway/reload.h"
 #include "gateway/worker.h"
 
 struct process {
 	struct gateway gateway;
-	struct setup *setup;		/* in force */
+	const struct setup *setup;	/* in force */
+	struct reload *reload;
 	struct event_base *base;	/* signals and the admin listener */
 	struct worker **workers;
 	unsigned n_workers;
@@ -31,7 +33,7 @@ struct process {
 	struct metrics_view view;
 	struct admin *admin;
 	struct control *control;	/* NULL: none */
-	struct event *sigterm, *sigint, *ended;
+	struct event *sigterm, *sigint, *sighup, *ended;
 	bool draining;
 };
 
@@ -47,12 +49,35 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		return;
 	p->draining = true;
 	log_info("msg=signal %d: draining", (int)sig);
+	reload_stop(p->reload);
 	notify("STOPPING=1");	/* a manager that does not hear it waits for the end all the same */
 	if (p->admin != NULL)
 		admin_draining(p->admin);
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_drain(p->workers[i]);
 	event_add(p->ended, &(struct timeval){ .tv_usec = ENDED_EVERY_US });
+}
+
+static void
+on_hangup(evutil_socket_t sig, short what, void *arg)
+{
+	struct process *p = arg;
+
+	(void)sig;
+	(void)what;
+	reload_begin(p->reload);
+}
+
+/* The first configuration, and each that a reload puts in its place. */
+static void
+in_force(void *ctx, const struct setup *s)
+{
+	struct process *p = ctx;
+
+	p->setup = s;
+	p->view.policy_hash = policy_hash(s->config->policy);
+	if (p->control != NULL)
+		control_settle(p->control, s->config->settle);
 }
 
 /* The admin listener says "draining" as long as a worker runs. */
@@ -85,9 +110,9 @@ make_gateway(struct gateway *g, const struct config *c)
 }
 
 static void
-make_workers(struct process *p)
+make_workers(struct process *p, struct setup *s)
 {
-	unsigned n = p->setup->config->workers;
+	unsigned n = s->config->workers;
 	char err[256];
 
 	p->n_workers = n;
@@ -96,11 +121,30 @@ make_workers(struct process *p)
 	if (p->workers == NULL || p->metrics == NULL)
 		log_fatal("out of memory");
 	for (unsigned i = 0; i < n; i++) {
-		p->workers[i] = worker_new(&p->gateway, p->setup, i, err, sizeof err);
+		p->workers[i] = worker_new(&p->gateway, s, i, err, sizeof err);
 		if (p->workers[i] == NULL)
 			log_fatal("%s", err);
 		p->metrics[i] = &p->workers[i]->metrics;
 	}
+}
+
+static void
+make_reload(struct process *p, struct setup *s)
+{
+	struct reload_env env = { p->base, p->workers, p->n_workers, p->gateway.spool, &p->view, in_force, p };
+	int64_t now = time(NULL);
+
+	p->view = (struct metrics_view){
+		.workers = p->metrics,
+		.n_workers = p->n_workers,
+		.ledger = p->gateway.ledger,
+		.spool = p->gateway.spool,
+		.started = now,
+		.reload = { .ok = true, .last = now },
+	};
+	p->reload = reload_new(&env, s);
+	if (p->reload == NULL)
+		log_fatal("out of memory");
 }
 
 static void
@@ -109,14 +153,6 @@ make_admin(struct process *p)
 	const struct config *c = p->setup->config;
 	char err[256];
 
-	p->view = (struct metrics_view){
-		.workers = p->metrics,
-		.n_workers = c->workers,
-		.ledger = p->gateway.ledger,
-		.spool = p->gateway.spool,
-		.policy_hash = policy_hash(c->policy),
-		.started = time(NULL),
-	};
 	if (c->admin_listen == NULL)
 		return;
 	p->admin = admin_start(p->base, c->admin_listen, &p->view, err, sizeof err);
@@ -168,15 +204,16 @@ stop(struct process *p)
 	spool_close(p->gateway.spool);
 	for (unsigned i = 0; i < n; i++)
 		worker_settle(p->workers[i]);
+	reload_free(p->reload);
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
 	admin_free(p->admin);
 	control_free(p->control);
 	event_free(p->sigterm);
 	event_free(p->sigint);
+	event_free(p->sighup);
 	event_free(p->ended);
 	event_base_free(p->base);
-	setup_unref(p->setup);
 	free(p->workers);
 	free(p->metrics);
 }
@@ -185,27 +222,31 @@ static int
 serve(struct config *c)
 {
 	struct process p = { 0 };
+	struct setup *s;
 	char err[256];
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);	/* until there is something to reload */
 	if (evthread_use_pthreads() != 0)
 		log_fatal("libevent: no threads");
 	raise_descriptor_limit(c->limits.connections);
-	p.setup = setup_new(c, err, sizeof err);
-	if (p.setup == NULL)
+	s = setup_new(c, err, sizeof err);
+	if (s == NULL)
 		log_fatal("%s", err);
 	make_gateway(&p.gateway, c);
 	p.base = event_base_new();
 	if (p.base == NULL)
 		log_fatal("out of memory");
-	make_workers(&p);
+	make_workers(&p, s);
+	make_reload(&p, s);
 	make_admin(&p);
 	make_control(&p);
 	p.sigterm = evsignal_new(p.base, SIGTERM, on_signal, &p);
 	p.sigint = evsignal_new(p.base, SIGINT, on_signal, &p);
+	p.sighup = evsignal_new(p.base, SIGHUP, on_hangup, &p);
 	p.ended = event_new(p.base, -1, EV_PERSIST, on_ended, &p);
-	if (p.sigterm == NULL || p.sigint == NULL || p.ended == NULL || event_add(p.sigterm, NULL) != 0 ||
-	    event_add(p.sigint, NULL) != 0)
+	if (p.sigterm == NULL || p.sigint == NULL || p.sighup == NULL || p.ended == NULL ||
+	    event_add(p.sigterm, NULL) != 0 || event_add(p.sigint, NULL) != 0 || event_add(p.sighup, NULL) != 0)
 		log_fatal("out of memory");
 	for (unsigned i = 0; i < c->workers; i++)
 		if (!worker_start(p.workers[i]))
@@ -225,6 +266,7 @@ static const char usage[] =
     "\n"
     "Serve. Stays in the foreground and logs to standard error; the audit log goes to audit.directory.\n"
     "SIGTERM and SIGINT stop accepting, let requests finish (limits.drain, 30 s) and end.\n"
+    "SIGHUP reads FILE and all it names again: everything is taken over, or nothing changes and the log says why.\n"
     "\n"
     "  -c FILE   gateway.conf (see `tidewaiter help options`)\n"
     "  -v        log every step of every request\n";

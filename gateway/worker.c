@@ -183,6 +183,26 @@ worker_conn_gone(struct worker *w)
 		event_base_loopexit(w->loop->base, NULL);
 }
 
+/* ---- reload ---- */
+
+struct serving *
+worker_serving(struct worker *w, struct setup *s)
+{
+	return serving_new(s, w->loop, w->dns, &w->metrics);
+}
+
+void
+worker_adopt(struct worker *w, struct serving *v)
+{
+	struct serving *old = w->serving;
+
+	w->serving = v;
+	if (old == NULL)
+		return;	/* the worker has ended */
+	serving_retire(old);
+	serving_unref(old);
+}
+
 /* ---- stocks ---- */
 
 void
@@ -243,7 +263,7 @@ worker_new(struct gateway *g, struct setup *s, unsigned number, char *err, size_
 	evdns_base_resolv_conf_parse(w->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 	evdns_base_set_option(w->dns, "timeout", "2");
 	evdns_base_set_option(w->dns, "attempts", "2");
-	w->serving = serving_new(s, w->loop, w->dns, &w->metrics);
+	w->serving = worker_serving(w, s);
 	if (w->serving == NULL || !listen_all(w, err, err_size))
 		goto fail;
 	return w;

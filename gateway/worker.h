@@ -65,6 +65,10 @@ struct worker *worker_new(struct gateway *g, struct setup *s, unsigned number, c
 bool worker_start(struct worker *w) NONNULL(1) WUNRES;
 /* Any thread: stop accepting, end idle connections, let requests finish within limits.drain. */
 void worker_drain(struct worker *w) NONNULL(1);
+/* Main thread: what the worker would serve this setup with. NULL when out of memory. */
+struct serving *worker_serving(struct worker *w, struct setup *s) NONNULL(1, 2) WUNRES;
+/* The worker's thread: serve with this one from now on; the reference is taken over. */
+void worker_adopt(struct worker *w, struct serving *v) NONNULL(1, 2);
 /* Wait for the thread to end. */
 void worker_join(struct worker *w) NONNULL(1);
 /* Then: cut what is left (each cut request writes its event). */

@@ -339,6 +339,7 @@ put_registry(struct out *o, const struct audit_event *e)
 	put_key(o, "duration_us", "");
 	put_number(o, not_negative(e->duration_us));
 	text(o, "policy", e->policy);
+	text(o, "old_policy", e->old_policy);
 }
 
 size_t

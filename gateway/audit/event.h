@@ -22,6 +22,7 @@ struct audit_event {
 	enum audit_decision decision;
 	const char *reason;		/* refusal symbol in lower case, "ok" when allowed */
 	struct span sid, policy;	/* deciding statement; bundle hash */
+	struct span old_policy;		/* a reload: the hash before it */
 	struct span detail;		/* token outcome, manifest error ...: for the investigator, escaped, cut at 512 */
 	struct { struct span issuer, subject, method; } actor;	/* method: bearer, basic, certificate, anonymous */
 	/* ip in text form: the client's; peer: of the proxy it came through, when that is another */
@@ -36,6 +37,9 @@ struct audit_event {
 	struct { unsigned status; int64_t duration_us; } upstream;
 	int64_t duration_us;
 };
+
+/* Time and id, for events that no worker writes. */
+void event_now(struct audit_event *e) NONNULL(1);
 
 /* A ULID from milliseconds and 10 random bytes; NUL-terminated. */
 void event_id(int64_t ms, const unsigned char random[static 10], char out[static EVENT_ID_LEN + 1]);
