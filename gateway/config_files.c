@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "gateway/file.h"
+#include "gateway/policy_reads.h"
 #include "gateway/stream/tls.h"
 
 #define CLUSTER_KEY		32u
@@ -396,7 +397,15 @@ compile_policy(struct config_reader *r, const struct policy_files *f)
 	struct config *c = r->config;
 	const char **issuers = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 1, sizeof *issuers);
 	const char **upstreams = arena_zalloc(c->arena, c->n_upstream + 1, sizeof *upstreams);
-	struct policy_names names = { issuers, c->n_issuer, upstreams, c->n_upstream };
+	struct policy_reads reads = { .n = 0 };
+	struct policy_names names = {
+		.fetch = policy_reads_fetch,
+		.fetch_ctx = &reads,
+		.issuers = issuers,
+		.n_issuers = c->n_issuer,
+		.upstreams = upstreams,
+		.n_upstreams = c->n_upstream,
+	};
 
 	if (issuers == NULL || upstreams == NULL)
 		return;
@@ -408,6 +417,7 @@ compile_policy(struct config_reader *r, const struct policy_files *f)
 	for (size_t i = 0; i < c->n_upstream; i++)
 		upstreams[i] = c->upstream[i].alias;
 	c->policy = policy_load(f->sources, f->n, &names, on_policy_problem, r);
+	policy_reads_free(&reads);
 }
 
 static void

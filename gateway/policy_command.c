@@ -10,6 +10,7 @@
 
 #include "gateway/command.h"
 #include "gateway/file.h"
+#include "gateway/policy_reads.h"
 #include "policy/compiled.h"
 #include "policy/json.h"
 #include "policy/query.h"
@@ -21,7 +22,7 @@
 
 static const char usage[] =
     "usage: tidewaiter policy check [--json] FILE...\n"
-    "       tidewaiter policy decide -p FILE [-p FILE]... [--now DATE] < REQUESTS\n"
+    "       tidewaiter policy decide -p FILE... [--vocabulary none] [--now DATE] < REQUESTS\n"
     "\n"
     "check   read documents as the gateway does, together: every mistake on standard error as file:line: reason\n"
     "decide  answer requests, one JSON object a line on standard input, with one JSON object a line:\n"
@@ -32,6 +33,8 @@ static const char usage[] =
     "        {\"later\":true} in the request and would tell). {\"unknown\":true} is a fact that could not be learned.\n"
     "\n"
     "  --now   time of requests that do not say time:Now: 2026-12-18T17:00:00Z; default: now\n"
+    "  --vocabulary none  any service, action, resource and key, untyped, as IAM has them: for policies that were not\n"
+    "          written for a registry\n"
     "  --json  the result as one JSON object on standard output\n"
     "\n"
     "Aliases of issuers and upstreams are not looked up: `tidewaiter check -c FILE` does that.\n"
@@ -41,6 +44,8 @@ struct documents {
 	struct policy_source sources[FILES_MAX];
 	char *texts[FILES_MAX];
 	size_t n;
+	struct policy_reads reads;
+	bool any_vocabulary;
 	json_t *problems;	/* for --json; NULL: said on standard error */
 };
 
@@ -78,11 +83,16 @@ documents_add(struct documents *d, const char *path)
 static struct policy *
 documents_load(struct documents *d, char **paths, int n)
 {
+	struct policy_names names = {
+		.fetch = policy_reads_fetch,
+		.fetch_ctx = &d->reads,
+		.any_vocabulary = d->any_vocabulary,
+	};
 	bool ok = true;
 
 	for (int i = 0; i < n; i++)
 		ok = documents_add(d, paths[i]) && ok;
-	return ok ? policy_load(d->sources, d->n, NULL, on_problem, d) : NULL;
+	return ok ? policy_load(d->sources, d->n, &names, on_problem, d) : NULL;
 }
 
 static void
@@ -90,6 +100,7 @@ documents_free(struct documents *d)
 {
 	for (size_t i = 0; i < d->n; i++)
 		free(d->texts[i]);
+	policy_reads_free(&d->reads);
 	json_decref(d->problems);
 	free(d);
 }
@@ -146,13 +157,14 @@ answer_print(const struct decision *d)
 
 /* One request, one answer; a line that is no request is answered with the reason. */
 static bool
-answer(const struct policy *p, int64_t now, struct span line, size_t number)
+answer(const struct policy *p, bool any, int64_t now, struct span line, size_t number)
 {
 	char err[JSON_ERROR_TEXT_LENGTH + 256];
 	json_t *o = json_strict(line, DEPTH_MAX, err, sizeof err, NULL);
 	struct policy_query q = { .arena = NULL };
 	struct decision d;
-	bool ok = o != NULL && policy_query_read(&q, o, now, err, sizeof err);
+	bool ok = o != NULL && (any ? policy_query_read_any(&q, o, now, err, sizeof err) :
+				      policy_query_read(&q, o, now, err, sizeof err));
 
 	if (ok) {
 		policy_decide(p, &q.request, &d);
@@ -191,7 +203,7 @@ decide(struct documents *d, char **paths, int n, int64_t now)
 			break;
 		}
 		if (text.n > 0)
-			ok = answer(p, now, text, number) && ok;
+			ok = answer(p, d->any_vocabulary, now, text, number) && ok;
 	}
 	ok = fflush(stdout) == 0 && !ferror(stdin) && ok;
 	free(line);
@@ -207,6 +219,7 @@ run(struct documents *d, int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "now", required_argument, NULL, 'n' },
+		{ "vocabulary", required_argument, NULL, 'v' },
 		{ "policy", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -224,6 +237,8 @@ run(struct documents *d, int argc, char **argv)
 		}
 		if (opt == 'j')
 			json = true;
+		else if (opt == 'v' && strcmp(optarg, "none") == 0)
+			d->any_vocabulary = true;
 		else if (opt == 'n' && date_parse(span_of(optarg), &now))
 			continue;
 		else if (opt == 'p' && n_files < (int)FILES_MAX)
@@ -237,7 +252,10 @@ run(struct documents *d, int argc, char **argv)
 		d->problems = json ? json_array() : NULL;
 		return check(d, argv + 1, argc - 1);
 	}
-	if (argc == 1 && strcmp(argv[0], "decide") == 0 && n_files > 0)
+	/* -p a -p b, and -p a b */
+	for (int i = 1; i < argc && n_files > 0 && n_files < (int)FILES_MAX; i++)
+		files[n_files++] = argv[i];
+	if (argc > 0 && strcmp(argv[0], "decide") == 0 && n_files > 0)
 		return decide(d, files, n_files, now.whole);
 	fputs(usage, stderr);
 	return 2;

@@ -1,6 +1,9 @@
 /*
  * compiled.h - inside of the policy engine: what documents are compiled to, and the parts that make and read it.
  *
+ * Tools that look at statements (linter, who-can, fmt ...) read policy_statement_at() and what hangs below it; all of it
+ * is constant and lives as long as the snapshot.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef TW_COMPILED_H
@@ -10,10 +13,16 @@
 #include "policy/arena.h"
 #include "policy/key.h"
 #include "policy/policy.h"
+#include "policy/regex.h"
 #include "policy/scalar.h"
+#include "policy/set.h"
+#include "policy/window.h"
+#include "policy/zone.h"
 
-#define PATTERN_MAX    1024u /* bytes of one string of a policy */
-#define VARIABLES_MAX  8u /* in one string */
+#define PATTERN_MAX   1024u /* bytes of one string of a policy */
+#define VARIABLES_MAX 8u /* in one string */
+#define SETS_MAX      64u /* in a bundle */
+#define ZONES_MAX     64u /* Zones of a bundle */
 
 /* Kleene's three values, and "ask me again when the fact is there". NO is zero. */
 enum tri {
@@ -23,41 +32,72 @@ enum tri {
 	TRI_LATER,
 };
 
+/* One question while it is answered (eval.c). */
+struct evaluation {
+	const struct policy *p;
+	const struct policy_request *r;
+	struct span resource;
+	struct key_set need; /* keys of every LATER met */
+	struct key_set missing, unknowns; /* keys met absent and unknown */
+	bool zones_known; /* net:Zone is computed once a question */
+	enum fact_state zones_state;
+	size_t n_zones;
+	struct span zones[ZONES_MAX];
+};
+
 /* ---- patterns (pattern.c): text with * ? ${key} ---- */
 
-enum part_kind { PART_TEXT,
+enum part_kind {
+	PART_TEXT,
 	PART_ANY,
 	PART_ONE,
-	PART_VARIABLE };
+	PART_VARIABLE,
+};
 struct part {
 	enum part_kind kind;
-	struct span text; /* TEXT */
+	struct span text; /* TEXT; VARIABLE: its default, p == NULL when there is none */
 	struct key_ref key; /* VARIABLE */
-	unsigned variable; /* VARIABLE: its number in the pattern */
+	uint8_t variable; /* VARIABLE: its number in the pattern */
+	bool lower; /* VARIABLE: |lower */
+	bool path; /* VARIABLE: may be several path segments: |path, or the claim is known to be one */
 };
 struct pattern {
+	struct span source; /* as written */
 	const struct part *parts;
 	size_t n;
+	bool variables; /* there are some */
 };
 
 enum pattern_flags {
 	PATTERN_WILDCARDS = 1, /* * and ? match; without it they are refused */
 	PATTERN_VARIABLES = 2, /* ${key} stands for a value; without it it is refused */
-	PATTERN_SEGMENT = 4, /* when matched: a value must be one path segment [a-z0-9._-]+ */
+	PATTERN_SEGMENT = 4, /* when matched: a value must be one path segment [a-z0-9._-]+, or several of a path */
 	PATTERN_NOCASE = 8, /* when matched: the case of A-Z does not count */
+	PATTERN_ANY_KEY = 16, /* when compiled: any name is a key */
+	PATTERN_LITERAL = 32, /* when compiled: a star that must not stand here is text */
 };
 /* Compile a copy of s in the arena. False with a reason. */
 bool pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, char *err, size_t err_size)
     NONNULL(1, 4, 5) WUNRES;
 /*
  * Does it match the whole of s? A value put in for a variable never acts as a wildcard. A variable without value
- * matches nothing; with one that must not be used (several values, no path segment): UNKNOWN. *need collects the
+ * matches nothing; with one that must not be used (several values, no path segment): UNKNOWN. q->need collects the
  * keys of a LATER.
  */
-enum tri pattern_match(const struct pattern *p, unsigned flags, const struct policy_request *r, struct span s,
-    struct key_set *need) NONNULL(1, 5) WUNRES;
-/* The text before the first part that is not text. */
+enum tri pattern_match(const struct pattern *p, unsigned flags, struct evaluation *q, struct span s)
+    NONNULL(1, 3) WUNRES;
+/* The text before the first part that is not text, and behind the last one. The whole is both. */
 struct span pattern_prefix(const struct pattern *p) NONNULL(1) PURE;
+struct span pattern_suffix(const struct pattern *p) NONNULL(1) PURE;
+/* Text and nothing else. */
+bool pattern_is_literal(const struct pattern *p) NONNULL(1) PURE;
+
+/* A name of Zones. */
+struct network_zone {
+	struct span name;
+	const struct network *networks;
+	size_t n;
+};
 
 /* ---- statements ---- */
 
@@ -67,9 +107,11 @@ enum operator_kind {
 	OPERATOR_BOOL,
 	OPERATOR_NUMBER,
 	OPERATOR_DATE,
+	OPERATOR_WINDOW,
 	OPERATOR_VERSION,
 	OPERATOR_STRING,
 	OPERATOR_IP,
+	OPERATOR_REGEX,
 };
 enum compare {
 	COMPARE_EQUAL = 0,
@@ -101,92 +143,189 @@ struct atom {
 	const struct operator_row *row;
 	enum qualifier qualifier;
 	bool if_exists;
-	bool negated; /* NULL: the key must be there ("false") */
+	bool negated; /* Null: the key must be there ("false") */
 	struct key_ref key;
 	struct span op, name; /* operator and key, as written */
+	int line; /* of the key in its document */
 	union {
 		const struct pattern *patterns; /* STRING */
 		const struct network *networks; /* IP */
 		const struct number *numbers; /* NUMBER, DATE; BOOL: whole is 0 or 1 */
 		const struct version *versions; /* VERSION */
+		const struct window *windows; /* WINDOW */
+		struct regex *const *regexes; /* REGEX */
 	};
 	size_t n;
+	const struct span *values; /* as written; n_values of them, sets among them */
+	size_t n_values;
+	uint64_t sets; /* STRING: bits of sets of the snapshot that are values, too */
+};
+_Static_assert(SETS_MAX <= 64, "sets are bits of 64");
+
+struct label {
+	struct span name, value;
+};
+struct document {
+	const char *file;
+	struct span id; /* or empty */
+	enum document_kind {
+		DOCUMENT_PLAIN = 0,
+		DOCUMENT_GUARDRAIL, /* Deny only */
+		DOCUMENT_GRANT, /* within its Scope */
+	} kind;
+	const struct pattern *scope;
+	size_t n_scope;
 };
 struct statement {
 	struct span sid, message;
-	bool deny;
+	const struct document *document;
+	int line; /* of its first byte */
+	uint32_t number; /* in the order of the documents */
+	bool deny, shadow;
 	uint32_t actions; /* bit (1u << enum policy_action) */
+	int64_t not_before, expires; /* seconds since the epoch, 0: none; from the one on, up to before the other */
 	const struct pattern *principals, *resources;
 	size_t n_principals, n_resources;
-	const struct atom *atoms;
+	const struct atom *atoms; /* what costs least first */
 	size_t n_atoms;
+	const struct label *labels;
+	size_t n_labels;
+	/* any vocabulary only */
+	const struct pattern *any_actions;
+	size_t n_any_actions;
+	bool not_action, not_principal, not_resource;
 };
 _Static_assert(ACTION_MAX <= 32, "actions are bits of 32");
+
+/* Statement i < policy_statements(p), in the order of the documents. */
+const struct statement *policy_statement_at(const struct policy *p, size_t i) RETURNS_NONNULL NONNULL(1) PURE;
 
 /* Bits of the actions a pattern ("registry:Push*") names; without case, as IAM does. 0: none. */
 uint32_t action_mask(struct span pattern) PURE;
 
+/* The value of a key in one request (key.c). */
+void key_value(struct evaluation *q, const struct key_ref *ref, struct value *out) NONNULL(1, 2, 3);
+
+/* ---- evaluation (eval.c) ---- */
+
+/* Whether a statement speaks of the request and all its conditions hold. need counts only when the result is LATER. */
+enum tri statement_matches(struct evaluation *q, const struct statement *s) NONNULL(1, 2) WUNRES;
+enum tri atom_matches(struct evaluation *q, const struct atom *atom) NONNULL(1, 2) WUNRES;
+/* Its Principal, Resource, Action and dates, not its Condition. */
+enum tri statement_speaks(struct evaluation *q, const struct statement *s) NONNULL(1, 2) WUNRES;
+/* Ready to ask: false when the request cannot be asked about. text holds the resource. */
+#define RESOURCE_MAX 512u
+bool evaluation_begin(struct evaluation *q, const struct policy *p, const struct policy_request *r,
+    char text[static RESOURCE_MAX]) NONNULL(1, 2, 3, 4) WUNRES;
+/* As policy_decide(), but every statement is asked: what the index must agree with. */
+void policy_decide_linear(const struct policy *p, const struct policy_request *r, struct decision *out)
+    NONNULL(1, 2, 3);
+
 /* ---- the index (index.c) ---- */
 
-struct index_entry {
-	uint64_t key;
-	const struct statement *statement;
-};
-struct index {
-	struct index_entry *entries;	/* by key, then in the order of the documents */
-	size_t n;
-};
-bool index_build(struct policy *p) NONNULL(1) WUNRES;
-/* Every statement whose resources may match, some twice; each bucket in the order of the documents until visit says false. */
+struct index;
+struct index *index_build(const struct statement *statements, size_t n, bool deny, struct arena *a)
+    NONNULL(4) WUNRES;
+/*
+ * Every statement that may match, some twice; each bucket in the order of the documents until visit says false.
+ * What is left out cannot match.
+ */
 typedef bool index_visit(void *ctx, const struct statement *s);
-void index_each(const struct index *x, struct span resource, index_visit *visit, void *ctx) NONNULL(1, 3);
+void index_each(const struct index *x, struct evaluation *q, index_visit *visit, void *ctx) NONNULL(1, 2, 3);
+/* For `policy stats`. */
+struct index_stats {
+	size_t statements, entries, buckets;
+	size_t largest; /* entries of the largest bucket */
+	size_t always; /* entries offered whatever is asked */
+	size_t by_resource, by_principal, by_value; /* statements by what finds them */
+};
+void index_stats(const struct index *x, struct index_stats *out) NONNULL(1, 2);
 
-struct policy {
+/* ---- the snapshot (policy.c) ---- */
+
+/* What snapshots that differ in their sets share. */
+struct bundle {
 	_Atomic(unsigned) refs;
 	struct arena *arena;
 	struct statement *statements; /* in the order of the documents */
 	size_t n, room;
-	struct index index[2][ACTION_MAX];	/* of the Allow and the Deny statements of an action */
+	struct index *index[2]; /* of the Allow and of the Deny statements */
+	struct regex *regexes; /* a list, to be freed */
+	struct network_zone zones[ZONES_MAX];
+	size_t n_zones;
+	struct {
+		struct span name, file;
+		const char *from; /* the document that names it */
+		int line;
+	} sets[SETS_MAX];
+	size_t n_sets;
+	bool any_vocabulary;
+	unsigned char sources[32]; /* SHA-256 */
+};
+struct policy {
+	_Atomic(unsigned) refs;
+	struct bundle *bundle;
+	struct set *sets[SETS_MAX];
 	char hash[sizeof "sha256:" + 64];
 };
 
-/* ---- documents (parse.c) ---- */
+/* ---- documents (parse.c, statement.c, condition.c) ---- */
+
+/* Where in a document: a chain from a value up to its root, or to a value whose first byte is known. */
+struct place {
+	const struct place *up; /* NULL: the document itself */
+	const char *key; /* member of an object; NULL: element `index` of an array */
+	size_t index;
+	const char *at; /* the value itself; NULL: to be found */
+	int line; /* of `at` */
+};
+/* Line (from 1) of that value in text, which json_strict() accepted; of the nearest value above when there is none. */
+int place_line(struct span text, const struct place *p);
+/*
+ * The elements of the array at `p` one after the other, so that 10,000 of them are not searched 10,000 times: sets
+ * at and line of element->index 0, 1, 2 ...; element->at must be NULL at first.
+ */
+void place_next(struct span text, const struct place *array, struct place *element) NONNULL(3);
 
 struct policy_reader {
+	struct bundle *bundle;
 	struct policy *policy;
-	const struct policy_names *names;
+	const struct policy_names *names; /* never NULL */
 	const struct policy_source *source;
+	struct document *document;
 	json_t *sids; /* sid -> "file:line" of the first */
+	struct zone_list *time_zones; /* read so far */
+	size_t regex_bytes;
 	policy_problem *problem;
 	void *ctx;
 	size_t problems;
 };
-/* Add the statements of r->source to r->policy; report every problem. */
-void policy_parse(struct policy_reader *r) NONNULL(1);
+/* The elements that statements of all documents may refer to (Kind, Zones, Sets ...), then the statements. */
+void document_parse(struct policy_reader *r, const json_t *o) NONNULL(1);
+void document_parse_statements(struct policy_reader *r, const json_t *o) NONNULL(1);
+/* One statement; at->at is known. */
+void statement_parse(struct policy_reader *r, const struct place *at, const json_t *o) NONNULL(1, 2);
+/* The Condition of a statement. */
+void condition_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s) NONNULL(1, 4);
 
-struct place;
+/* A time zone, read once; NULL after reporting a problem. The name is terminated. (fetch.c) */
+const struct zone *fetch_zone(struct policy_reader *r, const struct place *at, struct span name) NONNULL(1, 2) WUNRES;
+/* All sets of the bundle into p; false after reporting problems. */
+bool fetch_sets(struct policy *p, policy_fetch *fetch, void *fetch_ctx, policy_problem *problem, void *ctx)
+    NONNULL(1, 4) WUNRES;
+
 /* Report what is wrong there. */
 void parse_problem(struct policy_reader *r, const struct place *at, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
 void parse_out_of_memory(struct policy_reader *r, const struct place *at) NONNULL(1);
-/* One value, or an array of at least one: how many, and each in turn; false after reporting a problem. */
+/* One string, or an array of at least one: how many, and each in turn; false after reporting a problem. */
 size_t parse_count(const json_t *v) PURE;
 typedef bool add_string(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i);
 bool parse_strings(struct policy_reader *r, const struct place *at, const char *what, const json_t *v, add_string *add,
     void *to) NONNULL(1, 3, 5);
 bool parse_pattern(struct policy_reader *r, const struct place *at, struct span s, unsigned flags, struct pattern *out)
     NONNULL(1, 5);
-/* The Condition of a statement (condition.c). */
-void condition_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s) NONNULL(1, 4);
-
-/* ---- places (locate.c) ---- */
-
-/* Where in a document: a chain from a value up to its root. */
-struct place {
-	const struct place *up; /* NULL: the document itself */
-	const char *key; /* member of an object; NULL: element `index` of an array */
-	size_t index;
-};
-/* Line (from 1) of that value in text, which json_strict() accepted; of the nearest value above when there is none. */
-int place_line(struct span text, const struct place *p);
+struct span parse_text(const json_t *v); /* {NULL,0}: no string */
+/* A resource pattern; as a scope it may not hold variables. */
+bool parse_resource(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i) NONNULL(1, 4);
 
 #endif

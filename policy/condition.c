@@ -9,6 +9,8 @@
 
 #include "policy/compiled.h"
 
+#define REGEX_BYTES_MAX ((size_t)256 << 20)
+
 /* ---- the name of an operator: ForAnyValue:StringLikeIfExists ---- */
 
 struct use {
@@ -26,7 +28,7 @@ use_parse(struct policy_reader *r, const struct place *at, const char *text)
 		enum qualifier qualifier;
 	} qualifiers[] = { { { "ForAnyValue:", 12 }, QUALIFIER_ANY }, { { "ForAllValues:", 13 }, QUALIFIER_ALL } };
 	struct span name = span_of(text);
-	struct use use = { .name = arena_dup(r->policy->arena, name) };
+	struct use use = { .name = arena_dup(r->bundle->arena, name) };
 
 	for (size_t i = 0; i < 2; i++) {
 		if (span_starts(name, qualifiers[i].prefix)) {
@@ -53,11 +55,53 @@ use_parse(struct policy_reader *r, const struct place *at, const char *text)
 
 /* ---- values ---- */
 
+/* "${set:bad-digests}": all values of a set. False after reporting; *is: it is one. */
+static bool
+add_set(struct policy_reader *r, const struct place *at, struct span s, struct atom *atom, bool *is)
+{
+	struct span name = s;
+
+	*is = span_starts(s, SPAN("${set:")) && span_ends(s, SPAN("}")) && !r->names->any_vocabulary;
+	if (!*is)
+		return true;
+	name = (struct span){ s.p + 6, s.n - 7 };
+	if (atom->row->flags & (PATTERN_NOCASE | PATTERN_WILDCARDS)) {
+		parse_problem(r, at, "\"%.*s\": a set holds texts byte for byte: use StringEquals or StringNotEquals", SPAN_FMT(s));
+		return false;
+	}
+	for (size_t i = 0; i < r->bundle->n_sets; i++) {
+		if (span_eq(r->bundle->sets[i].name, name)) {
+			atom->sets |= (uint64_t)1 << i;
+			return true;
+		}
+	}
+	parse_problem(r, at, "no set \"%.*s\" in Sets", SPAN_FMT(name));
+	return false;
+}
+
+/* A name of Zones is one that is there. */
+static bool
+zone_is_known(struct policy_reader *r, const struct place *at, const struct atom *atom, struct span s)
+{
+	if (atom->key.key != KEY_NET_ZONE || (atom->row->flags & (PATTERN_NOCASE | PATTERN_WILDCARDS)))
+		return true;
+	for (size_t i = 0; i < r->bundle->n_zones; i++)
+		if (span_eq(r->bundle->zones[i].name, s))
+			return true;
+	parse_problem(r, at, "no zone \"%.*s\" in Zones", SPAN_FMT(s));
+	return false;
+}
+
 static bool
 add_string_value(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
 {
 	struct atom *atom = to;
+	bool set;
 
+	(void)i;
+	if (!add_set(r, at, s, atom, &set) || set || !zone_is_known(r, at, atom, s))
+		return set && r->problems == 0;
+	i = atom->n++;
 	return parse_pattern(r, at, s, atom->row->flags, &((struct pattern *)(uintptr_t)atom->patterns)[i]);
 }
 
@@ -121,6 +165,35 @@ add_version(struct policy_reader *r, const struct place *at, struct span s, void
 }
 
 static bool
+add_window(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
+{
+	struct atom *atom = to;
+	const char *why;
+
+	if (window_parse(s, &((struct window *)(uintptr_t)atom->windows)[i], &why))
+		return true;
+	parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
+	return false;
+}
+
+static bool
+add_regex(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
+{
+	struct atom *atom = to;
+	char err[256] = "longer than 1024 bytes";
+	struct regex *x = NULL;
+
+	if (s.n <= PATTERN_MAX && r->regex_bytes <= REGEX_BYTES_MAX)
+		x = regex_new(s, &r->bundle->regexes, &r->regex_bytes, err, sizeof err);
+	else if (s.n <= PATTERN_MAX)
+		snprintf(err, sizeof err, "the regular expressions of the bundle take more than 256 MiB");
+	((struct regex **)(uintptr_t)atom->regexes)[i] = x;
+	if (x == NULL)
+		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), err);
+	return x != NULL;
+}
+
+static bool
 null_value(struct policy_reader *r, const struct place *at, const json_t *v, struct atom *atom)
 {
 	const char *s = json_is_string(v) ? json_string_value(v) : "";
@@ -145,6 +218,8 @@ static const struct {
 	[OPERATOR_VERSION] = { add_version, sizeof(struct version), false },
 	[OPERATOR_STRING] = { add_string_value, sizeof(struct pattern), false },
 	[OPERATOR_IP] = { add_network, sizeof(struct network), false },
+	[OPERATOR_WINDOW] = { add_window, sizeof(struct window), false },
+	[OPERATOR_REGEX] = { add_regex, sizeof(struct regex *), false },
 };
 
 /* A JSON true, 7 or 7.5 as text; NULL when it is none of them. */
@@ -189,6 +264,25 @@ as_strings(const json_t *v)
 	return out;
 }
 
+/* As written, for those who explain. */
+static bool
+keep_values(struct policy_reader *r, const json_t *strings, struct atom *atom)
+{
+	size_t n = parse_count(strings);
+	struct span *values = arena_zalloc(r->bundle->arena, n, sizeof *values);
+
+	if (values == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *v = json_is_array(strings) ? json_array_get(strings, i) : strings;
+
+		values[i] = arena_dup(r->bundle->arena, json_is_string(v) ? parse_text(v) : SPAN_NONE);
+	}
+	atom->values = values;
+	atom->n_values = n;
+	return !arena_failed(r->bundle->arena);
+}
+
 static void
 values_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct atom *atom)
 {
@@ -196,16 +290,22 @@ values_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 	json_t *strings;
 
 	if (kind == OPERATOR_NONE) {
-		null_value(r, at, v, atom);
+		strings = as_strings(v);
+		if (null_value(r, at, v, atom) && (strings == NULL || !keep_values(r, strings, atom)))
+			parse_out_of_memory(r, at);
+		json_decref(strings);
 		return;
 	}
-	atom->n = parse_count(v);
-	atom->patterns = arena_zalloc(r->policy->arena, atom->n, kinds[kind].size);
-	strings = kinds[kind].json ? as_strings(v) : json_incref((json_t *)(uintptr_t)v);
-	if (atom->patterns == NULL || strings == NULL)
+	atom->patterns = arena_zalloc(r->bundle->arena, parse_count(v), kinds[kind].size);
+	strings = kinds[kind].json || r->names->any_vocabulary ? as_strings(v) : json_incref((json_t *)(uintptr_t)v);
+	if (atom->patterns == NULL || strings == NULL || !keep_values(r, strings, atom)) {
 		parse_out_of_memory(r, at);
-	else
+	} else {
 		parse_strings(r, at, "the value of a condition", strings, kinds[kind].add, atom);
+		/* texts are counted as they come: sets are not among them */
+		if (kind != OPERATOR_STRING)
+			atom->n = parse_count(strings);
+	}
 	json_decref(strings);
 }
 
@@ -229,6 +329,10 @@ compares(enum operator_kind kind, enum key_type type)
 		return type == TYPE_STRING || type == TYPE_VERSION || type == TYPE_ANY;
 	case OPERATOR_IP:
 		return type == TYPE_IP || type == TYPE_ANY;
+	case OPERATOR_REGEX:
+		return type == TYPE_STRING || type == TYPE_VERSION || type == TYPE_ANY;
+	case OPERATOR_WINDOW:
+		return type == TYPE_LOCAL;
 	}
 	return false;
 }
@@ -256,31 +360,48 @@ fits(struct policy_reader *r, const struct place *at, const struct use *use, con
 	return true;
 }
 
-static void
-atom_parse(struct policy_reader *r, const struct place *at, const struct use *use, const json_t *v, struct atom *atom)
+static bool
+find_key(struct policy_reader *r, const struct place *at, struct atom *atom)
 {
 	char err[PATTERN_MAX + 128];
 
+	if (r->names->any_vocabulary) {
+		atom->key = (struct key_ref){ .key = KEY_OTHER, .param = atom->name };
+		return true;
+	}
+	if (!key_parse(atom->name, &atom->key, err, sizeof err)) {
+		parse_problem(r, at, "%s", err);
+		return false;
+	}
+	if (key_row(atom->key.key)->param != PARAM_ZONE || span_eq(atom->key.param, SPAN("UTC")))
+		return true;
+	atom->key.zone = fetch_zone(r, at, atom->key.param);
+	return atom->key.zone != NULL;
+}
+
+static void
+atom_parse(struct policy_reader *r, const struct place *at, const struct use *use, const json_t *v, struct atom *atom)
+{
 	*atom = (struct atom){
 		.row = use->row,
 		.qualifier = use->qualifier,
 		.if_exists = use->if_exists,
 		.negated = use->row->negated,
 		.op = use->name,
-		.name = arena_dup(r->policy->arena, span_of(at->key)),
+		.name = arena_dup(r->bundle->arena, span_of(at->key)),
+		.line = place_line(r->source->text, at),
 	};
 	if (atom->name.p == NULL)
 		parse_out_of_memory(r, at);
-	else if (!key_parse(atom->name, &atom->key, err, sizeof err))
-		parse_problem(r, at, "%s", err);
-	else if (fits(r, at, use, key_row(atom->key.key)))
+	else if (find_key(r, at, atom) && fits(r, at, use, key_row(atom->key.key)))
 		values_parse(r, at, v, atom);
 }
 
 static bool
 same_key(const struct atom *a, const struct atom *b)
 {
-	return a->key.key == b->key.key && span_eq(a->key.param, b->key.param);
+	return a->key.key == b->key.key && (a->key.key == KEY_OTHER ? span_eq_nocase(a->key.param, b->key.param) :
+								 span_eq(a->key.param, b->key.param));
 }
 
 static void
@@ -298,7 +419,7 @@ operator_body(struct policy_reader *r, const struct place *at, const json_t *key
 	if (use.row == NULL)
 		return;
 	json_object_foreach ((json_t *)(uintptr_t)keys, key, v) {
-		struct place here = { at, key, 0 };
+		struct place here = { .up = at, .key = key };
 
 		atom_parse(r, &here, &use, v, &atoms[*n]);
 		for (size_t i = first; i < *n; i++)
@@ -334,13 +455,13 @@ condition_parse(struct policy_reader *r, const struct place *at, const json_t *v
 	}
 	json_object_foreach ((json_t *)(uintptr_t)v, name, keys)
 		total += json_is_object(keys) ? json_object_size(keys) : 0;
-	atoms = arena_zalloc(r->policy->arena, total, sizeof *atoms);
+	atoms = arena_zalloc(r->bundle->arena, total, sizeof *atoms);
 	if (atoms == NULL) {
 		parse_out_of_memory(r, at);
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)v, name, keys) {
-		struct place here = { at, name, 0 };
+		struct place here = { .up = at, .key = name };
 
 		operator_body(r, &here, keys, atoms, &s->n_atoms);
 	}

@@ -1,33 +1,32 @@
 /*
- * eval.c - one question to a snapshot.
- * Invariant: nothing is allowed unless an Allow is certainly YES and every Deny is certainly NO.
+ * eval.c - one question to one statement.
+ * Invariant: YES and NO are certain; what cannot be told is UNKNOWN, what may be told later is LATER.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <stdio.h>
-
 #include "policy/compiled.h"
 
-struct evaluation {
-	const struct policy_request *r;
-	struct span resource;
-	struct key_set need; /* keys of every LATER met */
-};
-
-static enum tri not(enum tri t) {
-	return t == TRI_YES ? TRI_NO : t == TRI_NO ? TRI_YES
-						   : t;
+static enum tri
+negate(enum tri t)
+{
+	return t == TRI_YES ? TRI_NO : t == TRI_NO ? TRI_YES : t;
 }
 
 /* NO wins; then LATER, which may become NO; then UNKNOWN. */
-static enum tri and (enum tri a, enum tri b) {
-	if (a == TRI_NO || b == TRI_NO) return TRI_NO;
+static enum tri
+both(enum tri a, enum tri b)
+{
+	if (a == TRI_NO || b == TRI_NO)
+		return TRI_NO;
 	return a > b ? a : b;
 }
 
 /* YES wins; then LATER, which may become YES; then UNKNOWN. */
-static enum tri or (enum tri a, enum tri b) {
-	if (a == TRI_YES || b == TRI_YES) return TRI_YES;
+static enum tri
+either(enum tri a, enum tri b)
+{
+	if (a == TRI_YES || b == TRI_YES)
+		return TRI_YES;
 	return a > b ? a : b;
 }
 
@@ -38,8 +37,11 @@ string_matches(struct evaluation *q, const struct atom *atom, struct span v)
 {
 	enum tri any = TRI_NO;
 
+	for (uint64_t sets = atom->sets; sets != 0; sets &= sets - 1)
+		if (set_contains(q->p->sets[__builtin_ctzll(sets)], v))
+			return TRI_YES;
 	for (size_t i = 0; i < atom->n && any != TRI_YES; i++)
-		any = or (any, pattern_match(&atom->patterns[i], atom->row->flags, q->r, v, &q->need));
+		any = either(any, pattern_match(&atom->patterns[i], atom->row->flags, q, v));
 	return any;
 }
 
@@ -99,6 +101,34 @@ version_matches(const struct atom *atom, struct span text)
 }
 
 static enum tri
+regex_matches(const struct atom *atom, struct span v)
+{
+	enum tri any = TRI_NO;
+
+	for (size_t i = 0; i < atom->n && any != TRI_YES; i++) {
+		switch (regex_match(atom->regexes[i], v)) {
+		case REGEX_YES:
+			return TRI_YES;
+		case REGEX_UNKNOWN:
+			any = TRI_UNKNOWN;
+			break;
+		case REGEX_NO:
+			break;
+		}
+	}
+	return any;
+}
+
+static enum tri
+window_matches(const struct atom *atom, const struct civil *local)
+{
+	for (size_t i = 0; i < atom->n; i++)
+		if (window_contains(&atom->windows[i], local))
+			return TRI_YES;
+	return TRI_NO;
+}
+
+static enum tri
 text_matches(struct evaluation *q, const struct atom *atom, struct span v)
 {
 	struct number number = { 0 };
@@ -106,7 +136,10 @@ text_matches(struct evaluation *q, const struct atom *atom, struct span v)
 
 	switch (atom->row->kind) {
 	case OPERATOR_NONE:
+	case OPERATOR_WINDOW:
 		break;
+	case OPERATOR_REGEX:
+		return regex_matches(atom, v);
 	case OPERATOR_BOOL:
 		number.whole = span_eq_nocase(v, SPAN("true"));
 		read = number.whole == 1 || span_eq_nocase(v, SPAN("false"));
@@ -134,10 +167,13 @@ value_matches(struct evaluation *q, const struct atom *atom, const struct value 
 	struct span text;
 	enum tri t;
 
-	if (value_at(v, i, &text, buf) != FACT_PRESENT)
+	if (atom->row->kind == OPERATOR_WINDOW)
+		t = window_matches(atom, &v->local);
+	else if (value_at(v, i, &text, buf) != FACT_PRESENT)
 		return TRI_UNKNOWN;
-	t = text_matches(q, atom, text);
-	return atom->negated ? not(t) : t;
+	else
+		t = text_matches(q, atom, text);
+	return atom->negated ? negate(t) : t;
 }
 
 /* ---- a key under an operator ---- */
@@ -175,158 +211,106 @@ values_match(struct evaluation *q, const struct atom *atom, const struct value *
 	for (size_t i = 0; i < v->n && t != (all ? TRI_NO : TRI_YES); i++) {
 		enum tri one = value_matches(q, atom, v, i);
 
-		t = all ? and(t, one) : or (t, one);
+		t = all ? both(t, one) : either(t, one);
 	}
 	return t;
 }
 
-static enum tri
+enum tri
 atom_matches(struct evaluation *q, const struct atom *atom)
 {
+	enum tri t;
 	struct value v;
 
-	key_value(q->r, atom->key, &v);
+	key_value(q, &atom->key, &v);
 	if (v.state == FACT_LATER) {
 		key_set_add(&q->need, atom->key.key);
 		return TRI_LATER;
 	}
-	if (v.state == FACT_UNKNOWN)
+	if (v.state == FACT_UNKNOWN) {
+		key_set_add(&q->unknowns, atom->key.key);
 		return TRI_UNKNOWN;
+	}
+	if (v.state == FACT_ABSENT)
+		key_set_add(&q->missing, atom->key.key);
 	if (atom->row->kind == OPERATOR_NONE)
 		return is_null(&v) != atom->negated ? TRI_YES : TRI_NO;
-	return values_match(q, atom, &v);
+	t = values_match(q, atom, &v);
+	if (t == TRI_UNKNOWN)
+		key_set_add(&q->unknowns, atom->key.key);
+	return t;
 }
+
+/* ---- a statement ---- */
 
 static enum tri
 principal_matches(struct evaluation *q, const struct statement *s)
 {
 	const struct identity *who = q->r->who;
 
+	if (s->n_principals == 0)
+		return TRI_YES; /* of any vocabulary only */
 	for (size_t i = 0; i < s->n_principals; i++)
 		for (size_t k = 0; k < who->n_ids; k++)
-			if (pattern_match(&s->principals[i], 0, q->r, who->ids[k], &q->need) == TRI_YES)
-				return TRI_YES;
-	return TRI_NO;
+			if (pattern_match(&s->principals[i], 0, q, who->ids[k]) == TRI_YES)
+				return s->not_principal ? TRI_NO : TRI_YES;
+	return s->not_principal ? TRI_YES : TRI_NO;
 }
 
 static enum tri
 resource_matches(struct evaluation *q, const struct statement *s)
 {
-	enum tri any = TRI_NO;
+	unsigned flags = q->p->bundle->any_vocabulary ? 0 : PATTERN_SEGMENT;
+	enum tri any = s->n_resources == 0 ? TRI_YES : TRI_NO;
 
 	for (size_t i = 0; i < s->n_resources && any != TRI_YES; i++)
-		any = or (any, pattern_match(&s->resources[i], PATTERN_SEGMENT, q->r, q->resource, &q->need));
-	return any;
+		any = either(any, pattern_match(&s->resources[i], flags, q, q->resource));
+	return s->not_resource ? negate(any) : any;
 }
 
-/* What can be told from the request line first, conditions last. `need` counts only when the result is LATER. */
+static bool
+any_action_matches(struct evaluation *q, const struct statement *s)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->n_any_actions && !any; i++)
+		any = pattern_match(&s->any_actions[i], PATTERN_NOCASE, q, q->r->any_action) == TRI_YES;
+	return any != s->not_action;
+}
+
+/* NotBefore and Expires. */
 static enum tri
+is_in_force(const struct policy_request *r, const struct statement *s)
+{
+	if (s->not_before == 0 && s->expires == 0)
+		return TRI_YES;
+	if (r->now <= 0)
+		return TRI_UNKNOWN;
+	return r->now >= s->not_before && (s->expires == 0 || r->now < s->expires) ? TRI_YES : TRI_NO;
+}
+
+enum tri
+statement_speaks(struct evaluation *q, const struct statement *s)
+{
+	enum tri t = is_in_force(q->r, s);
+
+	if (s->n_any_actions == 0 ? !(s->actions >> q->r->action & 1u) : !any_action_matches(q, s))
+		return TRI_NO;
+	if (t != TRI_NO)
+		t = both(t, resource_matches(q, s));
+	return t == TRI_NO ? TRI_NO : both(t, principal_matches(q, s));
+}
+
+/* What can be told from the request line first, conditions last. */
+enum tri
 statement_matches(struct evaluation *q, const struct statement *s)
 {
 	struct key_set need = q->need;
-	enum tri t = resource_matches(q, s);
+	enum tri t = statement_speaks(q, s);
 
-	if (t != TRI_NO)
-		t = and(t, principal_matches(q, s));
 	for (size_t i = 0; i < s->n_atoms && t != TRI_NO; i++)
-		t = and(t, atom_matches(q, &s->atoms[i]));
+		t = both(t, atom_matches(q, &s->atoms[i]));
 	if (t != TRI_LATER)
 		q->need = need;
 	return t;
-}
-
-static void
-decided_by(struct decision *out, enum verdict verdict, const struct statement *s, bool unknown)
-{
-	out->verdict = verdict;
-	out->unknown = unknown;
-	if (s != NULL) {
-		out->sid = s->sid;
-		out->message = s->message;
-	}
-}
-
-/* The first statements of one effect that match, and that might; and whether any depends on what comes later. */
-struct found {
-	struct evaluation *q;
-	const struct statement *yes, *unknown;
-	bool later;
-};
-
-static bool
-visit(void *ctx, const struct statement *s)
-{
-	struct found *f = ctx;
-
-	if (f->yes != NULL && s >= f->yes)
-		return false;	/* an earlier one has matched */
-	switch (statement_matches(f->q, s)) {
-	case TRI_YES:
-		f->yes = s;
-		return false;
-	case TRI_UNKNOWN:
-		f->unknown = f->unknown == NULL || s < f->unknown ? s : f->unknown;
-		break;
-	case TRI_LATER:
-		f->later = true;
-		break;
-	case TRI_NO:
-		break;
-	}
-	return true;
-}
-
-static void
-search(const struct policy *p, struct evaluation *q, bool deny, struct found *f)
-{
-	*f = (struct found){ .q = q };
-	index_each(&p->index[deny][q->r->action], q->resource, visit, f);
-}
-
-static void
-decide(const struct policy *p, struct evaluation *q, struct decision *out)
-{
-	struct found deny, allow;
-	struct key_set need;
-
-	search(p, q, true, &deny);
-	if (deny.yes != NULL || deny.unknown != NULL) {
-		decided_by(out, VERDICT_EXPLICIT_DENY, deny.yes != NULL ? deny.yes : deny.unknown, deny.yes == NULL);
-		return;
-	}
-	need = q->need;
-	search(p, q, false, &allow);
-	if (allow.yes == NULL && !allow.later) {
-		/* whatever is asked for later, nothing can allow it */
-		decided_by(out, VERDICT_DENY, NULL, allow.unknown != NULL);
-		return;
-	}
-	if (allow.yes != NULL)
-		q->need = need; /* only a Deny is still open, if anything */
-	if (deny.later || allow.yes == NULL) {
-		out->verdict = VERDICT_NEED;
-		out->need = q->need;
-		return;
-	}
-	decided_by(out, VERDICT_ALLOW, allow.yes, false);
-}
-
-void
-policy_decide(const struct policy *p, const struct policy_request *r, struct decision *out)
-{
-	char text[512];
-	struct evaluation q = { .r = r };
-	int n;
-
-	*out = (struct decision){ 0 };
-	if (r->action <= ACTION_NONE || r->action >= ACTION_MAX || r->who == NULL)
-		return;
-	if (r->repository.p == NULL)
-		n = snprintf(text, sizeof text, "registry:%.*s", SPAN_FMT(r->upstream));
-	else
-		n = snprintf(text, sizeof text, "repo:%.*s/%.*s", SPAN_FMT(r->upstream), SPAN_FMT(r->repository));
-	if (n < 0 || (size_t)n >= sizeof text)
-		return; /* no name is that long: nothing allows it */
-	q.resource = (struct span){ text, (size_t)n };
-	decide(p, &q, out);
 }

@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "policy/key.h"
+#include "policy/compiled.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,10 +25,29 @@ static const struct key_row rows[KEY_MAX] = {
 #undef KEY
 };
 
+static const struct key_row other = { "", TYPE_ANY, CARDINALITY_ANY, ON_NONE, 1, PARAM_NONE, "any key" };
+
 const struct key_row *
 key_row(enum policy_key key)
 {
-	return &rows[key < KEY_MAX ? key : KEY_NONE];
+	return key < KEY_MAX ? &rows[key] : &other;
+}
+
+const struct claim_row claim_rows[] = {
+#define CLAIM(path, type, cardinality, shape, meaning) \
+	{ path, TYPE_##type, CARDINALITY_##cardinality, SHAPE_##shape, meaning },
+#include "policy/claim.def"
+#undef CLAIM
+};
+const size_t claim_count = sizeof claim_rows / sizeof *claim_rows;
+
+const struct claim_row *
+claim_row(struct span path)
+{
+	for (size_t i = 0; i < claim_count; i++)
+		if (span_eq(span_of(claim_rows[i].path), path))
+			return &claim_rows[i];
+	return NULL;
 }
 
 enum policy_key
@@ -67,7 +86,7 @@ claim_problem(struct span claim)
 static const char *
 zone_problem(struct span zone)
 {
-	return span_eq(zone, SPAN("UTC")) ? NULL : "the time zone is UTC";
+	return zone_name_ok(zone) ? NULL : "a time zone is UTC or a name of the tz database: Europe/Berlin";
 }
 
 static const char *
@@ -226,23 +245,23 @@ value_of_claim(const json_t *claims, struct span path, struct value *out)
 	}
 }
 
-/* ---- time ---- */
+/* ---- what the engine knows itself: time, age, zones ---- */
 
 static void
-value_of_time(const struct policy_request *r, struct key_ref ref, struct value *out)
+value_of_time(const struct policy_request *r, const struct key_ref *ref, struct value *out)
 {
 	static const char days[7][4] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" };
 
-	if (r->now <= 0 || r->now > CIVIL_MAX) {
+	if (r->now <= 0 || r->now > CIVIL_MAX - 2 * 86400) {
 		out->state = FACT_UNKNOWN;
 		return;
 	}
-	if (ref.key == KEY_TIME_NOW) {
+	if (ref->key == KEY_TIME_NOW) {
 		value_of_number(r->now, out);
 		return;
 	}
-	civil_of(r->now, &out->local);
-	if (ref.key == KEY_TIME_MINUTE_OF_DAY)
+	zone_local(ref->zone, r->now, &out->local);
+	if (ref->key == KEY_TIME_MINUTE_OF_DAY)
 		value_of_number(out->local.hour * 60 + out->local.minute, out);
 	else
 		value_of_text(span_of(days[out->local.weekday]), out);
@@ -259,11 +278,71 @@ value_of_age(const struct policy_request *r, struct value *out)
 		value_of_number(r->now > r->who->issued_at ? r->now - r->who->issued_at : 0, out);
 }
 
-void
-key_value(const struct policy_request *r, struct key_ref ref, struct value *out)
+static bool
+zone_has(const struct network_zone *z, const struct network *address)
 {
-	const struct identity *who = r->who;
-	const struct key_row *row = key_row(ref.key);
+	for (size_t i = 0; i < z->n; i++)
+		if (network_contains(&z->networks[i], address))
+			return true;
+	return false;
+}
+
+/* The Zones that net:SourceIp lies in; an address that cannot be read lies nobody knows where. */
+static void
+find_zones(struct evaluation *q)
+{
+	const struct fact *source = &q->r->facts[KEY_NET_SOURCE_IP];
+	struct network address;
+
+	q->zones_known = true;
+	q->n_zones = 0;
+	q->zones_state = source->state;
+	if (source->state != FACT_PRESENT)
+		return;
+	if (!address_parse(source->value, &address)) {
+		q->zones_state = FACT_UNKNOWN;
+		return;
+	}
+	for (size_t i = 0; i < q->p->bundle->n_zones; i++)
+		if (zone_has(&q->p->bundle->zones[i], &address))
+			q->zones[q->n_zones++] = q->p->bundle->zones[i].name;
+}
+
+static void
+value_of_zones(struct evaluation *q, struct value *out)
+{
+	if (!q->zones_known)
+		find_zones(q);
+	out->state = q->zones_state;
+	out->many = true;
+	out->n = q->n_zones;
+	out->list = q->zones;
+}
+
+/* ---- any vocabulary ---- */
+
+static void
+value_of_other(const json_t *context, struct span name, struct value *out)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach ((json_t *)(uintptr_t)context, key, v) {
+		if (!span_eq_nocase(span_of(key), name))
+			continue;
+		out->n = json_is_array(v) ? json_array_size(v) : 1;
+		out->many = json_is_array(v);
+		out->array = out->many ? v : NULL;
+		out->state = out->many ? FACT_PRESENT : json_is_object(v) ? FACT_UNKNOWN : text_of(v, &out->text, out->buf);
+		return;
+	}
+}
+
+void
+key_value(struct evaluation *q, const struct key_ref *ref, struct value *out)
+{
+	const struct identity *who = q->r->who;
+	const struct key_row *row = key_row(ref->key);
 
 	out->state = FACT_ABSENT;
 	out->many = false;
@@ -271,24 +350,28 @@ key_value(const struct policy_request *r, struct key_ref ref, struct value *out)
 	out->text = SPAN_NONE;
 	out->list = NULL;
 	out->array = NULL;
-	if (ref.key == KEY_JWT) {
-		value_of_claim(who->claims, ref.param, out);
-	} else if (ref.key == KEY_PRINCIPAL_IDS) {
+	if (ref->key == KEY_OTHER) {
+		value_of_other(q->r->any_context, ref->param, out);
+	} else if (ref->key == KEY_JWT) {
+		value_of_claim(who->claims, ref->param, out);
+	} else if (ref->key == KEY_PRINCIPAL_IDS) {
 		out->state = FACT_PRESENT;
 		out->many = true;
 		out->n = who->n_ids;
 		out->list = who->ids;
-	} else if (ref.key == KEY_PRINCIPAL_TYPE) {
+	} else if (ref->key == KEY_PRINCIPAL_TYPE) {
 		value_of_text(principal_type(who->type), out);
-	} else if (ref.key == KEY_PRINCIPAL_ISSUER) {
+	} else if (ref->key == KEY_PRINCIPAL_ISSUER) {
 		if (who->issuer.n > 0)
 			value_of_text(who->issuer, out);
-	} else if (ref.key == KEY_PRINCIPAL_AUTH_AGE) {
-		value_of_age(r, out);
-	} else if (ref.key == KEY_TIME_NOW || row->param == PARAM_ZONE) {
-		value_of_time(r, ref, out);
+	} else if (ref->key == KEY_PRINCIPAL_AUTH_AGE) {
+		value_of_age(q->r, out);
+	} else if (ref->key == KEY_NET_ZONE) {
+		value_of_zones(q, out);
+	} else if (ref->key == KEY_TIME_NOW || row->param == PARAM_ZONE) {
+		value_of_time(q->r, ref, out);
 	} else {
-		value_of_fact(&r->facts[ref.key], row, ref.param, out);
+		value_of_fact(&q->r->facts[ref->key], row, ref->param, out);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "policy/policy.h"
 #include "policy/scalar.h"
+#include "policy/zone.h"
 
 #define CLAIM_DOTS_MAX 8u /* in the path of a claim */
 
@@ -44,7 +45,7 @@ struct key_row {
 	enum key_param param;
 	const char *meaning;
 };
-/* Row of a key; that of KEY_NONE has an empty name. */
+/* Row of a key; those of KEY_NONE and KEY_OTHER have an empty name. */
 const struct key_row *key_row(enum policy_key key) RETURNS_NONNULL PURE;
 /* Names are compared without case, as IAM does; the param is not looked at. KEY_NONE when unknown. */
 enum policy_key key_find(struct span name) PURE;
@@ -52,10 +53,29 @@ enum policy_key key_find(struct span name) PURE;
 /* A key as a policy names it. */
 struct key_ref {
 	enum policy_key key;
-	struct span param; /* path of a claim, name of an annotation, time zone, window */
+	struct span param; /* path of a claim, name of an annotation, time zone, window; name of a KEY_OTHER */
+	const struct zone *zone; /* of a time zone; NULL: UTC */
 };
 /* False with a reason when there is no such key. param borrows from name. */
 bool key_parse(struct span name, struct key_ref *out, char *err, size_t err_size) NONNULL(2, 3) WUNRES;
+
+/* What is known of a claim by its path (claim.def). */
+enum claim_shape {
+	SHAPE_SEGMENT = 0, /* one part of a path */
+	SHAPE_PATH, /* several */
+	SHAPE_TEXT, /* anything */
+};
+struct claim_row {
+	const char *path;
+	enum key_type type;
+	enum key_cardinality cardinality;
+	enum claim_shape shape;
+	const char *meaning;
+};
+extern const struct claim_row claim_rows[];
+extern const size_t claim_count;
+/* NULL: nothing is known of it. */
+const struct claim_row *claim_row(struct span path) PURE;
 
 /* The value of a key in one request. */
 struct value {
@@ -68,7 +88,6 @@ struct value {
 	const json_t *array; /* these */
 	char buf[40];
 };
-void key_value(const struct policy_request *r, struct key_ref ref, struct value *out) NONNULL(1, 3);
 /* Value i < n in its text form, which may point into buf. UNKNOWN: it has none. */
 enum fact_state value_at(const struct value *v, size_t i, struct span *out, char buf[static 40]) NONNULL(1, 3, 4);
 

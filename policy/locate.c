@@ -107,6 +107,11 @@ enter(struct cursor *c, const struct place *want, int *line)
 static bool
 descend(struct cursor *c, const struct place *p, int *line)
 {
+	if (p->at != NULL) {
+		c->p = p->at;
+		c->line = *line = p->line;
+		return true;
+	}
 	if (p->up == NULL)
 		return true;
 	return descend(c, p->up, line) && enter(c, p, line);
@@ -123,4 +128,31 @@ place_line(struct span text, const struct place *p)
 	if (c.p < c.end)
 		descend(&c, p, &line);
 	return line;
+}
+
+void
+place_next(struct span text, const struct place *array, struct place *element)
+{
+	struct cursor c = { text.p, text.p + text.n, 1 };
+	int line = 1;
+
+	if (element->at == NULL) {
+		skip_space(&c);
+		if (!descend(&c, array, &line))
+			return;
+		/* at the array's bracket, or at its only element */
+		if (c.p < c.end && *c.p == '[')
+			c.p++;
+	} else {
+		c.p = element->at;
+		c.line = element->line;
+		skip_value(&c);
+		skip_space(&c);
+		if (c.p < c.end && *c.p == ',')
+			c.p++;
+		element->index++;
+	}
+	skip_space(&c);
+	element->at = c.p;
+	element->line = c.line;
 }

@@ -1,20 +1,15 @@
 /*
- * parse.c - a policy document to statements.
+ * parse.c - a policy document: its own elements, and the strings that all elements are made of.
  * Invariant: an element that is not understood is a problem, never skipped.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "policy/compiled.h"
-#include "policy/json.h"
 
-#define VERSION	    "2026-11-01"
-#define DEPTH_MAX   8u
-#define SID_MAX	    64u
-#define MESSAGE_MAX 512u
+#define VERSION "2026-11-01"
 
 /* ---- problems ---- */
 
@@ -39,6 +34,12 @@ parse_out_of_memory(struct policy_reader *r, const struct place *at)
 
 /* ---- strings: one, or an array of at least one ---- */
 
+struct span
+parse_text(const json_t *v)
+{
+	return (struct span){ json_string_value(v), json_string_length(v) };
+}
+
 size_t
 parse_count(const json_t *v)
 {
@@ -52,7 +53,7 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 	bool ok = true;
 
 	if (json_is_string(v))
-		return add(r, at, (struct span){ json_string_value(v), json_string_length(v) }, to, 0);
+		return add(r, at, parse_text(v), to, 0);
 	if (!json_is_array(v)) {
 		parse_problem(r, at, "%s is not a string or an array of strings", what);
 		return false;
@@ -63,12 +64,12 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 	}
 	for (size_t i = 0; i < json_array_size(v); i++) {
 		const json_t *s = json_array_get(v, i);
-		struct place here = { at, NULL, i };
+		struct place here = { .up = at, .index = i };
 
 		if (!json_is_string(s)) {
 			parse_problem(r, &here, "%s is not an array of strings", what);
 			ok = false;
-		} else if (!add(r, &here, (struct span){ json_string_value(s), json_string_length(s) }, to, i)) {
+		} else if (!add(r, &here, parse_text(s), to, i)) {
 			ok = false;
 		}
 	}
@@ -80,373 +81,244 @@ parse_pattern(struct policy_reader *r, const struct place *at, struct span s, un
 {
 	char err[PATTERN_MAX + 128];
 
-	if (pattern_compile(r->policy->arena, s, flags, out, err, sizeof err))
+	if (r->names->any_vocabulary)
+		flags |= PATTERN_ANY_KEY | (flags & PATTERN_WILDCARDS ? 0 : PATTERN_LITERAL);
+	if (pattern_compile(r->bundle->arena, s, flags, out, err, sizeof err))
 		return true;
 	parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), err);
 	return false;
 }
 
-/* ---- Principal ---- */
+/* ---- Zones ---- */
 
 static bool
-has_wildcard(struct span s)
+name_ok(const char *name)
 {
-	return s.n > 0 && (memchr(s.p, '*', s.n) != NULL || memchr(s.p, '?', s.n) != NULL);
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < n; i++)
+		if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
+			(name[i] >= '0' && name[i] <= '9') || strchr("-_.", name[i]) != NULL))
+			return false;
+	return n > 0 && n <= 64;
 }
 
 static bool
-known(const char *const *names, size_t n, struct span alias)
+add_network(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
 {
-	for (size_t i = 0; i < n; i++)
-		if (span_eq(span_of(names[i]), alias))
-			return true;
+	char err[PATTERN_MAX + 128];
+
+	if (network_parse(s, (struct network *)to + i, err, sizeof err))
+		return true;
+	parse_problem(r, at, "%s", err);
 	return false;
 }
 
-/* issuer:<alias>, subject:<alias>/<pattern> ...: the alias is an issuer's own, never a pattern of several. */
-static const char *
-principal_problem(const struct policy_reader *r, struct span s)
-{
-	static const char *const kinds[] = { "issuer:", "subject:", "group:", "role:" };
-
-	if (span_eq(s, SPAN("*")) || span_eq(s, SPAN("anonymous")))
-		return NULL;
-	if (span_starts(s, SPAN("cert:")) || span_starts(s, SPAN("basic:")))
-		return "cert: and basic: principals are not served yet";
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		struct span alias = s;
-		const char *slash;
-
-		if (!span_starts(s, span_of(kinds[i])))
-			continue;
-		alias = span_skip(s, strlen(kinds[i]));
-		slash = alias.n == 0 ? NULL : memchr(alias.p, '/', alias.n);
-		if (i == 0 && slash != NULL)
-			return "issuer: takes the alias of an issuer and nothing behind it";
-		if (i > 0 && (slash == NULL || slash + 1 == alias.p + alias.n))
-			return "write subject:<issuer alias>/<name> (group: and role: likewise)";
-		if (i > 0)
-			alias.n = (size_t)(slash - alias.p);
-		if (alias.n == 0)
-			return "the alias of an issuer is missing";
-		if (has_wildcard(alias))
-			return "the alias of an issuer is no pattern: a name means something only together with its issuer";
-		if (r->names != NULL && !known(r->names->issuers, r->names->n_issuers, alias))
-			return "no issuer of this alias is configured";
-		return NULL;
-	}
-	return "a principal is *, anonymous, issuer:<alias>, subject:<alias>/<name>, group:<alias>/<name> or "
-	       "role:<alias>/<name>";
-}
-
-static bool
-add_principal(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
-{
-	const char *why = principal_problem(r, s);
-
-	if (why != NULL) {
-		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
-		return false;
-	}
-	return parse_pattern(r, at, s, PATTERN_WILDCARDS, (struct pattern *)to + i);
-}
-
-/* ---- Resource ---- */
-
-static bool
-is_special(char c)
-{
-	return c == '*' || c == '?' || c == '$';
-}
-
-static const char *
-resource_problem(const struct policy_reader *r, struct span s)
-{
-	bool repo = span_starts(s, SPAN("repo:"));
-	struct span rest = s;
-	size_t n = 0;
-
-	if (span_eq(s, SPAN("*")))
-		return NULL;
-	if (span_starts(s, SPAN("gateway:")))
-		return "gateway: resources are not served yet";
-	if (!repo && !span_starts(s, SPAN("registry:")))
-		return "a resource is *, repo:<upstream alias>/<repository> or registry:<upstream alias>";
-	rest = span_skip(s, repo ? 5 : 9);
-	while (n < rest.n && rest.p[n] != '/' && !is_special(rest.p[n]))
-		n++;
-	if (n < rest.n && is_special(rest.p[n]))
-		return NULL; /* an alias by pattern */
-	if (n == 0)
-		return "the alias of an upstream is missing";
-	if (repo && (n == rest.n || n + 1 == rest.n))
-		return "names no repository: write repo:<upstream alias>/<repository>, or /* for all of them";
-	if (!repo && n < rest.n)
-		return "registry: takes the alias of an upstream and nothing behind it";
-	rest.n = n;
-	if (r->names != NULL && !known(r->names->upstreams, r->names->n_upstreams, rest))
-		return "no upstream of this alias is configured";
-	return NULL;
-}
-
-static bool
-add_resource(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
-{
-	const char *why = resource_problem(r, s);
-
-	if (why != NULL) {
-		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
-		return false;
-	}
-	return parse_pattern(r, at, s, PATTERN_WILDCARDS | PATTERN_VARIABLES, (struct pattern *)to + i);
-}
-
-/* ---- Action ---- */
-
-static bool
-add_action(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
-{
-	uint32_t mask = action_mask(s), *actions = to;
-
-	(void)i;
-	*actions |= mask;
-	if (mask == 0)
-		parse_problem(r, at, "no action \"%.*s\"", SPAN_FMT(s));
-	return mask != 0;
-}
-
-/* ---- the elements of a statement ---- */
-
-typedef void element_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s);
-
 static void
-patterns_parse(struct policy_reader *r, const struct place *at, const json_t *v, add_string *add,
-    const struct pattern **out, size_t *n)
+zone_parse_member(struct policy_reader *r, const struct place *at, const json_t *v)
 {
-	struct pattern *p = arena_zalloc(r->policy->arena, parse_count(v), sizeof *p);
+	struct bundle *b = r->bundle;
+	struct network *networks = arena_zalloc(b->arena, parse_count(v), sizeof *networks);
+	struct span name = arena_dup(b->arena, span_of(at->key));
 
-	if (p == NULL) {
+	if (networks == NULL || name.p == NULL) {
 		parse_out_of_memory(r, at);
 		return;
 	}
-	if (parse_strings(r, at, at->key, v, add, p)) {
-		*out = p;
-		*n = parse_count(v);
-	}
-}
-
-static void
-principal_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
-{
-	patterns_parse(r, at, v, add_principal, &s->principals, &s->n_principals);
-}
-
-static void
-resource_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
-{
-	patterns_parse(r, at, v, add_resource, &s->resources, &s->n_resources);
-}
-
-static void
-action_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
-{
-	parse_strings(r, at, at->key, v, add_action, &s->actions);
-}
-
-static void
-effect_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
-{
-	const char *effect = json_is_string(v) ? json_string_value(v) : "";
-
-	s->deny = strcmp(effect, "Deny") == 0;
-	if (!s->deny && strcmp(effect, "Allow") != 0)
-		parse_problem(r, at, "Effect is \"Allow\" or \"Deny\"");
-}
-
-static void
-message_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
-{
-	struct span m = { json_string_value(v), json_string_length(v) };
-
-	if (m.p == NULL || m.n == 0 || m.n > MESSAGE_MAX) {
-		parse_problem(r, at, "Message is a text of at most %u bytes", MESSAGE_MAX);
-		return;
-	}
-	for (size_t i = 0; i < m.n; i++) {
-		if ((unsigned char)m.p[i] < ' ' || m.p[i] == 0x7f) {
-			parse_problem(r, at, "Message has a control character");
+	for (size_t i = 0; i < b->n_zones; i++) {
+		if (span_eq(b->zones[i].name, name)) {
+			parse_problem(r, at, "the zone \"%s\" is there twice", at->key);
 			return;
 		}
 	}
-	s->message = arena_dup(r->policy->arena, m);
-	if (s->message.p == NULL)
-		parse_out_of_memory(r, at);
+	if (!name_ok(at->key))
+		parse_problem(r, at, "the name of a zone is 1 to 64 of A-Z a-z 0-9 . _ -");
+	else if (b->n_zones == ZONES_MAX)
+		parse_problem(r, at, "more than %u zones", ZONES_MAX);
+	else if (parse_strings(r, at, "a zone", v, add_network, networks))
+		b->zones[b->n_zones++] = (struct network_zone){ name, networks, parse_count(v) };
 }
 
-static bool
-sid_ok(struct span sid)
-{
-	for (size_t i = 0; i < sid.n; i++) {
-		char c = sid.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-			c == '_' || c == '.'))
-			return false;
-	}
-	return sid.n > 0 && sid.n <= SID_MAX;
-}
+/* ---- Sets ---- */
 
 static void
-sid_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
+set_parse_member(struct policy_reader *r, const struct place *at, const json_t *v)
 {
-	struct span sid = { json_string_value(v), json_string_length(v) };
-	const json_t *first;
-	json_t *here;
+	struct bundle *b = r->bundle;
+	struct span file = parse_text(v);
 
-	if (sid.p == NULL || !sid_ok(sid)) {
-		parse_problem(r, at, "Sid is 1 to %u of A-Z a-z 0-9 . _ -", SID_MAX);
+	if (!span_starts(file, SPAN("file:")) || file.n == 5 || memchr(file.p, '\0', file.n) != NULL) {
+		parse_problem(r, at, "a set is \"file:<path>\": one value a line, the path from here");
 		return;
 	}
-	first = json_object_getn(r->sids, sid.p, sid.n);
-	if (first != NULL) {
-		parse_problem(r, at, "Sid \"%.*s\" is taken: %s", SPAN_FMT(sid), json_string_value(first));
+	for (size_t i = 0; i < b->n_sets; i++) {
+		if (span_eq(b->sets[i].name, span_of(at->key))) {
+			parse_problem(r, at, "the set \"%s\" is there twice", at->key);
+			return;
+		}
+	}
+	if (!name_ok(at->key)) {
+		parse_problem(r, at, "the name of a set is 1 to 64 of A-Z a-z 0-9 . _ -");
 		return;
 	}
-	here = json_sprintf("%s:%d", r->source->name, place_line(r->source->text, at));
-	s->sid = arena_dup(r->policy->arena, sid);
-	if (here == NULL || json_object_setn_new(r->sids, sid.p, sid.n, here) != 0 || s->sid.p == NULL)
+	if (b->n_sets == SETS_MAX) {
+		parse_problem(r, at, "more than %u sets", SETS_MAX);
+		return;
+	}
+	b->sets[b->n_sets].name = arena_dup(b->arena, span_of(at->key));
+	b->sets[b->n_sets].file = arena_dup(b->arena, span_skip(file, 5));
+	b->sets[b->n_sets].from = r->document->file;
+	b->sets[b->n_sets].line = place_line(r->source->text, at);
+	if (b->sets[b->n_sets].name.p == NULL || b->sets[b->n_sets].file.p == NULL)
 		parse_out_of_memory(r, at);
+	else
+		b->n_sets++;
 }
 
-static const struct element {
-	const char *name;
-	element_parse *parse;
-	bool required;
-	const char *refusal; /* parse == NULL: why it cannot stand here */
-} elements[] = {
-	{ "Sid", sid_parse, true, NULL },
-	{ "Effect", effect_parse, true, NULL },
-	{ "Principal", principal_parse, true, NULL },
-	{ "Action", action_parse, true, NULL },
-	{ "Resource", resource_parse, true, NULL },
-	{ "Condition", condition_parse, false, NULL },
-	{ "Message", message_parse, false, NULL },
-	{ "NotPrincipal", NULL, false, "is not part of the language: it grants to everybody who is not named" },
-	{ "NotResource", NULL, false, "is not part of the language: it reaches what nobody has named" },
-	{ "NotAction", NULL, false, "is not served yet" },
-	{ "Mode", NULL, false, "is not served yet" },
-	{ "NotBefore", NULL, false, "is not served yet" },
-	{ "Expires", NULL, false, "is not served yet" },
-	{ "Labels", NULL, false, "is not served yet" },
-};
-#define N_ELEMENTS (sizeof elements / sizeof *elements)
-
-static struct statement *
-statement_new(struct policy *p)
-{
-	if (p->n == p->room) {
-		size_t room = p->room == 0 ? 64 : 2 * p->room;
-		struct statement *grown = reallocarray(p->statements, room, sizeof *grown);
-
-		if (grown == NULL)
-			return NULL;
-		p->statements = grown;
-		p->room = room;
-	}
-	p->statements[p->n] = (struct statement){ 0 };
-	return &p->statements[p->n++];
-}
+typedef void member_of(struct policy_reader *r, const struct place *at, const json_t *v);
 
 static void
-statement_parse(struct policy_reader *r, const struct place *at, const json_t *o)
+each_member(struct policy_reader *r, const struct place *at, const json_t *o, member_of *parse)
 {
-	struct statement *s = statement_new(r->policy);
 	const char *key;
 	json_t *v;
 
-	if (s == NULL) {
-		parse_out_of_memory(r, at);
-		return;
-	}
 	if (!json_is_object(o)) {
-		parse_problem(r, at, "a statement is an object");
+		parse_problem(r, at, "%s is not an object of names", at->key);
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
-		struct place here = { at, key, 0 };
-		size_t i = 0;
+		struct place here = { .up = at, .key = key };
 
-		while (i < N_ELEMENTS && strcmp(elements[i].name, key) != 0)
-			i++;
-		if (i == N_ELEMENTS && strcmp(key, "//") != 0)
-			parse_problem(r, &here, "a statement has no element \"%s\"", key);
-		else if (i < N_ELEMENTS && elements[i].parse == NULL)
-			parse_problem(r, &here, "%s %s", key, elements[i].refusal);
-		else if (i < N_ELEMENTS)
-			elements[i].parse(r, &here, v, s);
+		if (strcmp(key, "//") != 0)
+			parse(r, &here, v);
 	}
-	for (size_t i = 0; i < N_ELEMENTS; i++)
-		if (elements[i].required && json_object_get(o, elements[i].name) == NULL)
-			parse_problem(r, at, "the statement has no %s", elements[i].name);
 }
 
-/* ---- the document ---- */
+/* ---- the elements of a document ---- */
 
 static void
-statements_parse(struct policy_reader *r, const struct place *at, const json_t *v)
+version_element(struct policy_reader *r, const struct place *at, const json_t *v)
 {
-	if (json_is_object(v)) {
-		statement_parse(r, at, v);
-		return;
-	}
-	if (!json_is_array(v)) {
-		parse_problem(r, at, "Statement is not an array of statements");
-		return;
-	}
-	for (size_t i = 0; i < json_array_size(v); i++) {
-		struct place here = { at, NULL, i };
+	if (!json_is_string(v) || (!r->names->any_vocabulary && strcmp(json_string_value(v), VERSION) != 0))
+		parse_problem(r, at, "Version is \"" VERSION "\"");
+}
 
-		statement_parse(r, &here, json_array_get(v, i));
+static void
+text_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	if (!json_is_string(v))
+		parse_problem(r, at, "%s is not a string", at->key);
+}
+
+static void
+id_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	text_element(r, at, v);
+	if (json_is_string(v))
+		r->document->id = arena_dup(r->bundle->arena, parse_text(v));
+}
+
+static void
+kind_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	struct span kind = parse_text(v);
+
+	if (span_eq(kind, SPAN("Guardrail")))
+		r->document->kind = DOCUMENT_GUARDRAIL;
+	else if (span_eq(kind, SPAN("Grant")))
+		r->document->kind = DOCUMENT_GRANT;
+	else
+		parse_problem(r, at, "Kind is \"Guardrail\" (Deny only) or \"Grant\" (within its Scope)");
+}
+
+static bool
+add_scope(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
+{
+	struct pattern *p = (struct pattern *)to + i;
+
+	if (!parse_resource(r, at, s, to, i))
+		return false;
+	/* a prefix, so that what lies within it can be told at load */
+	if (!p->variables && (pattern_is_literal(p) || (p->n == 2 && p->parts[1].kind == PART_ANY)))
+		return true;
+	parse_problem(r, at, "\"%.*s\": a Scope is a resource, or the beginning of some with one * behind it", SPAN_FMT(s));
+	return false;
+}
+
+static void
+scope_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	struct pattern *p = arena_zalloc(r->bundle->arena, parse_count(v), sizeof *p);
+
+	if (p == NULL)
+		parse_out_of_memory(r, at);
+	else if (parse_strings(r, at, "Scope", v, add_scope, p)) {
+		r->document->scope = p;
+		r->document->n_scope = parse_count(v);
 	}
 }
+
+static void
+zones_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	each_member(r, at, v, zone_parse_member);
+}
+
+static void
+sets_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	each_member(r, at, v, set_parse_member);
+}
+
+static void
+statements_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	if (!json_is_object(v) && !json_is_array(v))
+		parse_problem(r, at, "Statement is not an array of statements");
+}
+
+static void
+comment_element(struct policy_reader *r, const struct place *at, const json_t *v)
+{
+	(void)r;
+	(void)at;
+	(void)v;
+}
+
+static const struct {
+	const char *name;
+	member_of *parse;
+} elements[] = {
+	{ "Version", version_element },
+	{ "Statement", statements_element },
+	{ "Id", id_element },
+	{ "Kind", kind_element },
+	{ "Scope", scope_element },
+	{ "Zones", zones_element },
+	{ "Sets", sets_element },
+	{ "$schema", text_element },
+	{ "//", comment_element },
+};
+#define N_ELEMENTS (sizeof elements / sizeof *elements)
 
 static void
 member_parse(struct policy_reader *r, const struct place *at, const json_t *v)
 {
-	static const char *const later[] = { "Kind", "Scope", "Zones", "Sets" };
-	static const char *const texts[] = { "$schema", "Id" };
+	size_t i = 0;
 
-	if (strcmp(at->key, "//") == 0)
-		return;
-	if (strcmp(at->key, "Statement") == 0) {
-		statements_parse(r, at, v);
-		return;
-	}
-	if (strcmp(at->key, "Version") == 0) {
-		if (!json_is_string(v) || strcmp(json_string_value(v), VERSION) != 0)
-			parse_problem(r, at, "Version is \"" VERSION "\"");
-		return;
-	}
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-		if (strcmp(at->key, texts[i]) == 0) {
-			if (!json_is_string(v))
-				parse_problem(r, at, "%s is not a string", at->key);
-			return;
-		}
-	}
-	for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-		if (strcmp(at->key, later[i]) == 0) {
-			parse_problem(r, at, "%s is not served yet", at->key);
-			return;
-		}
-	}
-	parse_problem(r, at, "a policy document has no element \"%s\"", at->key);
+	while (i < N_ELEMENTS && strcmp(elements[i].name, at->key) != 0)
+		i++;
+	if (i == N_ELEMENTS)
+		parse_problem(r, at, "a policy document has no element \"%s\"", at->key);
+	else
+		elements[i].parse(r, at, v);
 }
 
-static void
+void
 document_parse(struct policy_reader *r, const json_t *o)
 {
-	const struct place top = { NULL, NULL, 0 };
+	const struct place top = { .up = NULL };
 	const char *key;
 	json_t *v;
 
@@ -455,28 +327,27 @@ document_parse(struct policy_reader *r, const json_t *o)
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
-		struct place here = { &top, key, 0 };
+		struct place here = { .up = &top, .key = key };
 
 		member_parse(r, &here, v);
 	}
-	if (json_object_get(o, "Version") == NULL)
+	if (json_object_get(o, "Version") == NULL && !r->names->any_vocabulary)
 		parse_problem(r, &top, "the document has no Version (\"" VERSION "\")");
 	if (json_object_get(o, "Statement") == NULL)
 		parse_problem(r, &top, "the document has no Statement");
+	if ((json_object_get(o, "Scope") != NULL) != (r->document->kind == DOCUMENT_GRANT) && r->problems == 0)
+		parse_problem(r, &top, "Kind \"Grant\" and Scope go together: a Grant reaches what its Scope names and no more");
 }
 
 void
-policy_parse(struct policy_reader *r)
+document_parse_statements(struct policy_reader *r, const json_t *o)
 {
-	char err[JSON_ERROR_TEXT_LENGTH + 64];
-	int line = 1;
-	json_t *o = json_strict(r->source->text, DEPTH_MAX, err, sizeof err, &line);
+	const struct place top = { .up = NULL }, list = { .up = &top, .key = "Statement" };
+	const json_t *v = json_object_get(o, "Statement");
+	struct place element = { .up = &list };
 
-	if (o == NULL) {
-		r->problems++;
-		r->problem(r->ctx, r->source->name, line, err);
-		return;
+	for (size_t i = 0; i < parse_count(v) && (json_is_array(v) || json_is_object(v)); i++) {
+		place_next(r->source->text, &list, &element);
+		statement_parse(r, &element, json_is_array(v) ? json_array_get(v, i) : v);
 	}
-	document_parse(r, o);
-	json_decref(o);
 }

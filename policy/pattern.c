@@ -48,41 +48,114 @@ add_wildcard(struct compiler *c, enum part_kind kind)
 	c->parts[c->n++] = (struct part){ .kind = kind };
 }
 
+/* ", 'it''s'" at the start of s, in the text of the pattern; {NULL,0} when it is not written so. */
+static struct span
+take_default(struct compiler *c, struct span *s)
+{
+	struct span out = { c->text + c->used, 0 };
+
+	*s = span_skip(*s, 1);
+	while (s->n > 0 && s->p[0] == ' ')
+		*s = span_skip(*s, 1);
+	if (s->n == 0 || s->p[0] != '\'')
+		return SPAN_NONE;
+	for (*s = span_skip(*s, 1); s->n > 0; *s = span_skip(*s, 1)) {
+		if (s->p[0] == '\'') {
+			*s = span_skip(*s, 1);
+			if (s->n == 0 || s->p[0] != '\'')
+				return out;
+		}
+		c->text[c->used++] = s->p[0];
+		out.n++;
+	}
+	return SPAN_NONE;
+}
+
+/* "|lower", "|path" at the start of s. */
+static bool
+take_filter(struct span *s, struct part *part)
+{
+	*s = span_skip(*s, 1);
+	if (span_starts(*s, SPAN("lower"))) {
+		part->lower = true;
+		*s = span_skip(*s, 5);
+		return true;
+	}
+	part->path = span_starts(*s, SPAN("path"));
+	*s = span_skip(*s, part->path ? 4 : 0);
+	return part->path;
+}
+
+/* What stands behind the name, up to and with the }. */
+static bool
+take_modifiers(struct compiler *c, struct span *s, struct part *part)
+{
+	while (s->n > 0 && s->p[0] == '|')
+		if (!take_filter(s, part))
+			return refuse(c, "a filter of a variable is |lower or |path");
+	if (s->n > 0 && s->p[0] == ',') {
+		part->text = take_default(c, s);
+		if (part->text.p == NULL)
+			return refuse(c, "a default is written in quotes: ${key, 'text'}");
+	}
+	if (s->n == 0 || s->p[0] != '}')
+		return refuse(c, "${ without }");
+	*s = span_skip(*s, 1);
+	return true;
+}
+
+static bool
+key_of_variable(struct compiler *c, struct span name, unsigned flags, struct part *part)
+{
+	const struct claim_row *claim;
+
+	if (flags & PATTERN_ANY_KEY) {
+		part->key = (struct key_ref){ .key = KEY_OTHER, .param = name };
+		return true;
+	}
+	if (!key_parse(name, &part->key, c->err, c->err_size))
+		return false;
+	if (key_row(part->key.key)->cardinality == CARDINALITY_MANY)
+		return refuse(c, "a key of several values cannot be a variable");
+	if (part->key.key == KEY_TIME_NOW || key_row(part->key.key)->param == PARAM_ZONE)
+		return refuse(c, "a time cannot be a variable");
+	claim = part->key.key == KEY_JWT ? claim_row(part->key.param) : NULL;
+	if (claim != NULL && claim->cardinality == CARDINALITY_MANY)
+		return refuse(c, "a key of several values cannot be a variable");
+	part->path = (claim != NULL && claim->shape == SHAPE_PATH) || part->key.key == KEY_REGISTRY_REPOSITORY;
+	return true;
+}
+
 /* "${name}" at the start of s, name a copy that lives as long as the pattern; bytes taken, 0 when refused. */
 static size_t
 add_variable(struct compiler *c, struct arena *a, struct span s, unsigned flags)
 {
-	const char *close = memchr(s.p, '}', s.n);
-	struct span name;
-	struct part part = { .kind = PART_VARIABLE, .variable = c->variables };
+	struct part part = { .kind = PART_VARIABLE, .variable = (uint8_t)c->variables };
+	struct span rest = span_skip(s, 2), name = { rest.p, 0 };
 
-	if (close == NULL)
-		return refuse(c, "${ without }"), 0;
-	name = (struct span){ s.p + 2, (size_t)(close - s.p) - 2 };
-	if (name.n == 1 && strchr("*?$", name.p[0]) != NULL) {
-		add_text(c, name.p[0]);
-		return name.n + 3;
+	if (rest.n > 1 && rest.p[1] == '}' && strchr("*?$", rest.p[0]) != NULL) {
+		add_text(c, rest.p[0]);
+		return 4;
 	}
 	if (!(flags & PATTERN_VARIABLES))
 		return refuse(c, "no variable may stand here"), 0;
+	while (name.n < rest.n && strchr("}|,", rest.p[name.n]) == NULL)
+		name.n++;
+	if (name.n == rest.n)
+		return refuse(c, "${ without }"), 0;
 	if (name.n == 0 || memchr(name.p, ' ', name.n) != NULL)
 		return refuse(c, "a variable is ${key}, without spaces"), 0;
-	if (memchr(name.p, ',', name.n) != NULL || memchr(name.p, '|', name.n) != NULL)
-		return refuse(c, "defaults and filters of variables are not served yet"), 0;
 	if (c->variables == VARIABLES_MAX)
 		return refuse(c, "more than 8 variables in one string"), 0;
+	rest = span_skip(rest, name.n);
 	name = arena_dup(a, name);
 	if (name.p == NULL)
 		return refuse(c, "out of memory"), 0;
-	if (!key_parse(name, &part.key, c->err, c->err_size))
+	if (!key_of_variable(c, name, flags, &part) || !take_modifiers(c, &rest, &part))
 		return 0;
-	if (key_row(part.key.key)->cardinality == CARDINALITY_MANY)
-		return refuse(c, "a key of several values cannot be a variable"), 0;
-	if (part.key.key == KEY_TIME_NOW || key_row(part.key.key)->param == PARAM_ZONE)
-		return refuse(c, "a time cannot be a variable"), 0;
 	c->variables++;
 	c->parts[c->n++] = part;
-	return name.n + 3;
+	return (size_t)(rest.p - s.p);
 }
 
 static bool
@@ -99,6 +172,8 @@ compile(struct compiler *c, struct arena *a, struct span s, unsigned flags)
 			if (taken == 0)
 				return false;
 			i += taken - 1;
+		} else if ((byte == '*' || byte == '?') && (flags & PATTERN_LITERAL)) {
+			add_text(c, byte);
 		} else if ((byte == '*' || byte == '?') && !(flags & PATTERN_WILDCARDS)) {
 			return refuse(c, "* and ? are no wildcards here: use StringLike, or ${*} and ${?} for the "
 					 "characters themselves");
@@ -118,6 +193,7 @@ pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *
 {
 	struct compiler c = { .err = err, .err_size = err_size };
 	size_t special = 0;
+	struct span source;
 
 	if (s.n > PATTERN_MAX)
 		return refuse(&c, "longer than 1024 bytes");
@@ -125,11 +201,12 @@ pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *
 		special += s.p[i] == '*' || s.p[i] == '?' || s.p[i] == '$';
 	c.parts = arena_zalloc(a, 2 * special + 1, sizeof *c.parts);
 	c.text = arena_alloc(a, s.n + 1);
-	if (c.parts == NULL || c.text == NULL)
+	source = arena_dup(a, s);
+	if (c.parts == NULL || c.text == NULL || source.p == NULL)
 		return refuse(&c, "out of memory");
 	if (!compile(&c, a, s, flags))
 		return false;
-	*out = (struct pattern){ c.parts, c.n };
+	*out = (struct pattern){ source, c.parts, c.n, c.variables > 0 };
 	return true;
 }
 
@@ -139,41 +216,89 @@ pattern_prefix(const struct pattern *p)
 	return p->n > 0 && p->parts[0].kind == PART_TEXT ? p->parts[0].text : SPAN_NONE;
 }
 
+struct span
+pattern_suffix(const struct pattern *p)
+{
+	return p->n > 0 && p->parts[p->n - 1].kind == PART_TEXT ? p->parts[p->n - 1].text : SPAN_NONE;
+}
+
+bool
+pattern_is_literal(const struct pattern *p)
+{
+	return p->n == 0 || (p->n == 1 && p->parts[0].kind == PART_TEXT);
+}
+
 /* ---- match ---- */
 
-static bool
-is_segment(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
+/* What a variable stands for in one request. */
+struct put_in {
+	struct span text;
+	bool lower;
+	char buf[40];
+};
 
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
+/* One part of a path, or several joined by slashes; as it will be put in. */
+static bool
+is_segment(struct span s, bool lower, bool path)
+{
+	bool start = true;
+
+	for (size_t i = 0; i < s.n; i++) {
+		char c = lower ? ascii_lower(s.p[i]) : s.p[i];
+
+		if (c == '/' ? start || !path :
+			       !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))
 			return false;
+		start = c == '/';
 	}
-	return s.n > 0;
+	return !start;
+}
+
+static enum tri
+resolve_one(const struct part *part, unsigned flags, struct evaluation *q, struct put_in *out)
+{
+	struct value v;
+
+	key_value(q, &part->key, &v);
+	if (v.state == FACT_LATER) {
+		key_set_add(&q->need, part->key.key);
+		return TRI_LATER;
+	}
+	if (v.state == FACT_UNKNOWN || (v.state == FACT_PRESENT && v.many)) {
+		key_set_add(&q->unknowns, part->key.key);
+		return TRI_UNKNOWN;
+	}
+	out->lower = part->lower;
+	out->text = v.text;
+	if (v.state == FACT_ABSENT || v.text.n == 0) {
+		key_set_add(&q->missing, part->key.key);
+		out->lower = false;
+		out->text = part->text;
+		return part->text.p != NULL ? TRI_YES : TRI_NO;
+	}
+	if (v.text.p == v.buf) {
+		memcpy(out->buf, v.buf, sizeof out->buf);
+		out->text.p = out->buf;
+	}
+	return !(flags & PATTERN_SEGMENT) || is_segment(v.text, part->lower, part->path) ? TRI_YES : TRI_UNKNOWN;
 }
 
 /* YES: all variables have a value that may be put in. */
 static enum tri
-resolve(const struct pattern *p, unsigned flags, const struct policy_request *r, struct value *values, struct key_set *need)
+resolve(const struct pattern *p, unsigned flags, struct evaluation *q, struct put_in *values)
 {
 	enum tri all = TRI_YES;
 
 	for (size_t i = 0; i < p->n; i++) {
-		const struct part *part = &p->parts[i];
-		struct value *v = &values[part->variable];
+		enum tri one;
 
-		if (part->kind != PART_VARIABLE)
+		if (p->parts[i].kind != PART_VARIABLE)
 			continue;
-		key_value(r, part->key, v);
-		if (v->state == FACT_ABSENT || (v->state == FACT_PRESENT && !v->many && v->text.n == 0))
+		one = resolve_one(&p->parts[i], flags, q, &values[p->parts[i].variable]);
+		if (one == TRI_NO)
 			return TRI_NO;
-		if (v->state == FACT_LATER) {
-			key_set_add(need, part->key.key);
-			all = TRI_LATER;
-		} else if (all == TRI_YES && (v->state == FACT_UNKNOWN || v->many || ((flags & PATTERN_SEGMENT) && !is_segment(v->text)))) {
-			all = TRI_UNKNOWN;
-		}
+		if (one > all)
+			all = one;
 	}
 	return all;
 }
@@ -189,13 +314,14 @@ same_byte(char a, char b, bool nocase)
  * before the pattern does, a longer star leaves even less: no match.
  */
 static bool
-matches(const struct pattern *p, const struct value *values, bool nocase, struct span s)
+matches(const struct pattern *p, const struct put_in *values, bool nocase, struct span s)
 {
 	size_t part = 0, offset = 0, i = 0, after_star = SIZE_MAX, star_end = 0;
 
 	for (;;) {
 		const struct part *at = part < p->n ? &p->parts[part] : NULL;
 		struct span text = SPAN_NONE;
+		bool lower = false;
 
 		if (at != NULL && at->kind == PART_ANY) {
 			if (part + 1 == p->n)
@@ -206,6 +332,7 @@ matches(const struct pattern *p, const struct value *values, bool nocase, struct
 			continue;
 		}
 		if (at != NULL && at->kind != PART_ONE) {
+			lower = at->kind == PART_VARIABLE && values[at->variable].lower;
 			text = at->kind == PART_TEXT ? at->text : values[at->variable].text;
 			if (offset == text.n) {
 				part++;
@@ -218,7 +345,7 @@ matches(const struct pattern *p, const struct value *values, bool nocase, struct
 		if (at != NULL && at->kind == PART_ONE) {
 			part++;
 			i++;
-		} else if (at != NULL && same_byte(text.p[offset], s.p[i], nocase)) {
+		} else if (at != NULL && same_byte(lower ? ascii_lower(text.p[offset]) : text.p[offset], s.p[i], nocase)) {
 			offset++;
 			i++;
 		} else if (after_star != SIZE_MAX) {
@@ -232,22 +359,21 @@ matches(const struct pattern *p, const struct value *values, bool nocase, struct
 }
 
 enum tri
-pattern_match(const struct pattern *p, unsigned flags, const struct policy_request *r, struct span s,
-    struct key_set *need)
+pattern_match(const struct pattern *p, unsigned flags, struct evaluation *q, struct span s)
 {
-	struct value values[VARIABLES_MAX];
-	bool variables = false;
+	struct put_in values[VARIABLES_MAX];
+	bool nocase = (flags & PATTERN_NOCASE) != 0;
 	enum tri ready;
 
-	/* most statements speak of something else: their first bytes tell */
-	if (!(flags & PATTERN_NOCASE) && !span_starts(s, pattern_prefix(p)))
+	/* most statements speak of something else: their first bytes tell, or their last */
+	if (!nocase && (!span_starts(s, pattern_prefix(p)) || !span_ends(s, pattern_suffix(p))))
 		return TRI_NO;
-	for (size_t i = 0; i < p->n; i++)
-		variables |= p->parts[i].kind == PART_VARIABLE;
-	if (variables) {
-		ready = resolve(p, flags, r, values, need);
+	if (p->n == 2 && p->parts[0].kind == PART_TEXT && p->parts[1].kind == PART_ANY && !nocase)
+		return TRI_YES;
+	if (p->variables) {
+		ready = resolve(p, flags, q, values);
 		if (ready != TRI_YES)
 			return ready;
 	}
-	return matches(p, values, (flags & PATTERN_NOCASE) != 0, s) ? TRI_YES : TRI_NO;
+	return matches(p, values, nocase, s) ? TRI_YES : TRI_NO;
 }

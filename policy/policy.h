@@ -30,11 +30,12 @@ enum policy_key {
 #define KEY(id, name, type, cardinality, always, phase, param, meaning) KEY_##id,
 #include "key.def"
 #undef KEY
-	KEY_MAX
+	KEY_MAX,
+	KEY_OTHER = KEY_MAX	/* of a snapshot of any vocabulary: told by its name only */
 };
 
 /* A set of keys. Zeroed means empty. */
-#define KEY_WORDS	((KEY_MAX + 63) / 64)
+#define KEY_WORDS	(KEY_MAX / 64 + 1)
 struct key_set {
 	uint64_t word[KEY_WORDS];
 };
@@ -78,6 +79,9 @@ struct policy_request {
 	const struct identity *who;	/* principal:* and jwt:* come from here */
 	int64_t now;			/* seconds since the epoch: time:* come from here; 0: unknown */
 	const struct fact *facts;	/* KEY_MAX of them: all other keys; rows of principal:*, jwt: and time:* are ignored */
+	/* of a snapshot of any vocabulary only, instead of action, upstream, repository and facts */
+	struct span any_action, any_resource;
+	const json_t *any_context;	/* object: a value, an array of values, {"unknown":true}; names without case */
 };
 
 enum verdict {
@@ -87,12 +91,40 @@ enum verdict {
 	VERDICT_ALLOW,
 };
 
+/* Inside of a snapshot: compiled.h, for tools that look at statements. */
+struct statement;
+struct atom;
+
+/* An Allow statement that failed by one condition only. */
+struct near_miss {
+	const struct statement *statement;
+	const struct atom *atom;
+};
+#define NEAR_MISSES_MAX	4u
+
+/*
+ * The answer and its record: which statement decided, and what was missing. Pointers and spans live as long as the
+ * snapshot. policy_record() makes text of it.
+ */
 struct decision {
 	enum verdict verdict;
-	struct span sid;	/* deciding statement; empty for the default deny. Lives as long as the snapshot */
+	struct span sid;	/* deciding statement; empty for the default deny */
 	struct span message;	/* its Message, or empty */
 	bool unknown;		/* an UNKNOWN fact made the difference */
 	struct key_set need;	/* NEED: what must be known */
+	const struct statement *by;	/* deciding statement; NULL for the default deny */
+	struct {
+		bool differs;		/* with the statements of Mode Shadow enforced the verdict would be another */
+		enum verdict verdict;	/* that one: ALLOW, DENY or EXPLICIT_DENY */
+		const struct statement *by;
+		struct key_set need;	/* what statements of Mode Shadow would have to know; nothing waits for it */
+	} shadow;
+	/* only when not allowed */
+	struct key_set missing;	/* keys that statements asked for which could have allowed it, and that were absent */
+	struct key_set unknowns;	/* likewise, keys whose value could not be learned */
+	struct near_miss near[NEAR_MISSES_MAX];
+	unsigned n_near;
+	unsigned candidates;	/* statements the index offered */
 };
 
 struct policy;
@@ -102,12 +134,29 @@ struct policy_source {
 	const char *name;
 	struct span text;
 };
+
+/* What documents refer to by name and somebody else must read. */
+enum policy_file {
+	POLICY_FILE_ZONE,	/* an IANA time zone ("Europe/Berlin"): its TZif data, RFC 9636; name is checked to climb nowhere */
+	POLICY_FILE_SET,	/* the values of a set, one a line; name as the document writes it behind "file:" */
+};
+/* Read it, for the document `from`; the text is borrowed until the caller of this function returns. False with a reason. */
+typedef bool policy_fetch(void *ctx, enum policy_file kind, const char *from, const char *name, struct span *text,
+    char *err, size_t err_size);
+
 /* What the documents may refer to. */
 struct policy_names {
-	const char *const *issuers;	/* configured aliases */
+	const char *const *issuers;	/* configured aliases; NULL: not checked */
 	size_t n_issuers;
-	const char *const *upstreams;
+	const char *const *upstreams;	/* likewise */
 	size_t n_upstreams;
+	policy_fetch *fetch;		/* NULL: no zone but UTC, no set */
+	void *fetch_ctx;
+	/*
+	 * Any service, action, resource and key name, all values of any type, no Sid or Principal needed, NotResource
+	 * and NotPrincipal as IAM has them: to run policies and vectors that were not written for a registry.
+	 */
+	bool any_vocabulary;
 };
 /* Called for each problem: "file:line: reason" is what the user sees. */
 typedef void policy_problem(void *ctx, const char *file, int line, const char *reason);
@@ -120,6 +169,13 @@ struct policy *policy_load(const struct policy_source *sources, size_t n, const 
     policy_problem *problem, void *ctx) NONNULL(4) WUNRES;
 
 /*
+ * A snapshot with the same statements and its Sets read anew. NULL after reporting at least one problem. p stays what
+ * it is: decisions that run keep the sets they began with.
+ */
+struct policy *policy_reload_sets(struct policy *p, policy_fetch *fetch, void *fetch_ctx, policy_problem *problem,
+    void *ctx) NONNULL(1, 2, 4) WUNRES;
+
+/*
  * Take a reference. Only a holder may call this: that is what keeps the snapshot alive while we count.
  * Atomic; the last policy_unref() frees.
  */
@@ -127,8 +183,18 @@ struct policy *policy_ref(struct policy *p) RETURNS_NONNULL NONNULL(1);
 void policy_unref(struct policy *p);
 
 size_t policy_statements(const struct policy *p) NONNULL(1) PURE;
-/* "sha256:<hex>" over the sources in order; NUL-terminated, lives as long as p. */
+/* "sha256:<hex>" over the sources and the sets, in order; NUL-terminated, lives as long as p. */
 const char *policy_hash(const struct policy *p) RETURNS_NONNULL NONNULL(1) PURE;
+
+/*
+ * The record of a decision as JSON: {"decision","action","resource", "sid","file","line","labels","why":[CONDITION ...],
+ * "for_unknown":true, "near":[{"sid","file","line","failed":CONDITION}], "need","missing","unknown":[KEY ...],
+ * "shadow":{"decision","sid","file","line"}, "bundle","candidates"}, without what does not apply; CONDITION is
+ * {"op","key","have" or "state","want":[...],"r"}. At most 8 values of 256 bytes each. r must be the request that was
+ * decided. NULL when out of memory.
+ */
+json_t *policy_record(const struct policy *p, const struct policy_request *r, const struct decision *d)
+    NONNULL(1, 2, 3) WUNRES;
 
 /* Decide. Never allocates; thread-safe on one snapshot. *out is always filled; starts as DENY. */
 void policy_decide(const struct policy *p, const struct policy_request *r, struct decision *out)

@@ -324,6 +324,78 @@ policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *er
 	return true;
 }
 
+/* ---- any vocabulary ---- */
+
+/* Numbers with a fraction as their text; all else as it is. A value is never changed in the request itself. */
+static json_t *
+plain(struct reader *r, json_t *v)
+{
+	json_t *out, *element;
+	size_t i;
+
+	if (json_is_real(v))
+		return json_string(text_of(r, v).p);
+	if (!json_is_array(v))
+		return json_incref(v);
+	out = json_array();
+	json_array_foreach (v, i, element)
+		json_array_append_new(out, plain(r, element));
+	return out;
+}
+
+static bool
+read_any_context(struct reader *r, const json_t *v)
+{
+	const char *key;
+	json_t *value;
+
+	if (v != NULL && !json_is_object(v))
+		return refuse(r, "context is not an object");
+	json_object_foreach ((json_t *)(uintptr_t)v, key, value)
+		if (json_object_set_new(r->q->claims, key, plain(r, value)) != 0)
+			return refuse(r, "out of memory");
+	return true;
+}
+
+static bool
+read_any_principal(struct reader *r, const json_t *v)
+{
+	struct span *one = arena_zalloc(r->q->arena, 1, sizeof *one);
+
+	if (json_is_array(v))
+		return read_principal(r, v);
+	if (one == NULL)
+		return refuse(r, "out of memory");
+	*one = json_is_string(v) ? span_of_json(v) : SPAN("anonymous");
+	r->q->who.ids = one;
+	r->q->who.n_ids = 1;
+	return v == NULL || json_is_string(v) || refuse(r, "principal is not a string or an array of them");
+}
+
+bool
+policy_query_read_any(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+{
+	struct reader r = { q, err, err_size };
+
+	*q = (struct policy_query){ .arena = arena_new(QUERY_MAX), .claims = json_object() };
+	if (q->arena == NULL || q->claims == NULL)
+		return refuse(&r, "out of memory");
+	if (!json_is_object(o))
+		return refuse(&r, "a request is an object");
+	q->request = (struct policy_request){
+		.any_action = span_of_json(json_object_get(o, "action")),
+		.any_resource = span_of_json(json_object_get(o, "resource")),
+		.any_context = q->claims,
+		.who = &q->who,
+		.now = now,
+		.facts = q->facts,
+	};
+	if (q->request.any_action.p == NULL || q->request.any_resource.p == NULL)
+		return refuse(&r, "action and resource are strings");
+	return known_members(&r, o) && read_any_principal(&r, json_object_get(o, "principal")) &&
+	    read_any_context(&r, json_object_get(o, "context"));
+}
+
 void
 policy_query_clear(struct policy_query *q)
 {

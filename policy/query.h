@@ -29,6 +29,12 @@ struct policy_query {
  */
 bool policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
     NONNULL(1, 4) WUNRES;
+/*
+ * Likewise, for a snapshot of any vocabulary: action and resource are any text, context any names; principal may be
+ * left out.
+ */
+bool policy_query_read_any(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+    NONNULL(1, 4) WUNRES;
 void policy_query_clear(struct policy_query *q) NONNULL(1);
 
 /* "Allow", "ExplicitDeny", "ImplicitDeny", "Need". */

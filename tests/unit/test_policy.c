@@ -9,13 +9,16 @@
 #include "policy/compiled.h"
 #include "policy/query.h"
 #include "tests/unit/check.h"
+#include "tests/unit/reads.h"
 
 #define SOURCES_MAX 8
 #define NOW		1796122800	/* Tuesday, 1 December 2026, 11:00 UTC */
 
 static const char *const issuers[] = { "gh", "gl" };
 static const char *const upstreams[] = { "up", "up2", "v" };
-static const struct policy_names names = { issuers, 2, upstreams, 3 };
+static const struct policy_names names = { .issuers = issuers, .n_issuers = 2, .upstreams = upstreams, .n_upstreams = 3,
+	.fetch = reads_fetch };
+static struct policy_names unchecked = { .fetch = reads_fetch };	/* any_vocabulary: of the group being run */
 
 /* ---- loading ---- */
 
@@ -64,7 +67,7 @@ load_documents(const json_t *documents, const char *extra)
 	}
 	if (extra != NULL)
 		sources[n] = (struct policy_source){ "extra", span_of(extra) };
-	p = policy_load(sources, n + (extra != NULL), NULL, on_problem, &problems);
+	p = policy_load(sources, n + (extra != NULL), &unchecked, on_problem, &problems);
 	if (p == NULL)
 		fputs(problems.all, stderr);
 	for (size_t i = 0; i < n; i++)
@@ -79,7 +82,8 @@ ask(const struct policy *p, const json_t *o, struct decision *d)
 	char err[512];
 
 	*d = (struct decision){ 0 };
-	if (!CHECK_ROW(policy_query_read(&q, o, NOW, err, sizeof err), json_string_value(json_object_get(o, "name"))))
+	if (!CHECK_ROW(unchecked.any_vocabulary ? policy_query_read_any(&q, o, NOW, err, sizeof err) :
+		policy_query_read(&q, o, NOW, err, sizeof err), json_string_value(json_object_get(o, "name"))))
 		fprintf(stderr, "    %s\n", err);
 	else
 		policy_decide(p, &q.request, d);
@@ -160,16 +164,22 @@ check_group(const json_t *group)
 	json_t *policy = json_object_get(group, "policy");	/* documents, one, or the file of one */
 	json_t *documents = json_is_array(policy) ? json_incref(policy) : json_is_string(policy) ?
 	    json_pack("[o]", json_load_file(json_string_value(policy), 0, NULL)) : json_pack("[O]", policy);
+	const json_t *any = json_object_get(group, "vocabulary");
 	json_t *back = reversed(documents), *o;
-	struct policy *p = load_documents(documents, NULL), *b = load_documents(back, NULL);
-	struct policy *d = load_documents(documents, deny_all);
+	struct policy *p, *b, *d;
 	size_t i;
+
+	unchecked.any_vocabulary = any != NULL;
+	p = load_documents(documents, NULL);
+	b = load_documents(back, NULL);
+	d = load_documents(documents, deny_all);
 
 	CHECK(p != NULL && b != NULL && d != NULL);
 	json_array_foreach (json_object_get(group, "cases"), i, o) {
 		if (p != NULL && b != NULL && d != NULL)
 			check_case(p, b, d, o);
 	}
+	unchecked.any_vocabulary = false;
 	policy_unref(p);
 	policy_unref(b);
 	policy_unref(d);
@@ -400,28 +410,6 @@ random_policy(char *out, size_t size)
 	return n + (size_t)snprintf(out + n, size - n, "]}");
 }
 
-static int
-by_statement(const void *a, const void *b)
-{
-	const struct index_entry *x = a, *y = b;
-
-	return x->statement < y->statement ? -1 : x->statement > y->statement;
-}
-
-/* Every statement is offered for every resource. */
-static void
-make_linear(struct policy *p)
-{
-	for (unsigned deny = 0; deny < 2; deny++) {
-		for (unsigned a = 0; a < ACTION_MAX; a++) {
-			for (size_t i = 0; i < p->index[deny][a].n; i++)
-				p->index[deny][a].entries[i].key = 0;
-			if (p->index[deny][a].n > 0)
-				qsort(p->index[deny][a].entries, p->index[deny][a].n, sizeof(struct index_entry), by_statement);
-		}
-	}
-}
-
 static void
 test_index(void)
 {
@@ -434,14 +422,12 @@ test_index(void)
 	for (unsigned round = 0; round < 4000; round++) {
 		char text[8192], resource[256];
 		struct problems problems;
-		struct policy *p, *linear;
+		struct policy *p;
 
 		random_policy(text, sizeof text);
 		p = load_text(span_of(text), &problems);
-		linear = load_text(span_of(text), &problems);
-		if (p == NULL || linear == NULL)
+		if (p == NULL)
 			continue;	/* an alias by pattern only, or the like */
-		make_linear(linear);
 		for (unsigned k = 0; k < 12; k++) {
 			struct fact facts[KEY_MAX] = { 0 };
 			struct policy_request r = { .action = actions[below(3)], .who = &who, .facts = facts };
@@ -455,14 +441,13 @@ test_index(void)
 			facts[KEY_REGISTRY_TAG] = (struct fact){ .state = (enum fact_state)below(3), .value = SPAN("v1") };
 			facts[KEY_REGISTRY_DIGEST].state = below(2) ? FACT_LATER : FACT_ABSENT;
 			policy_decide(p, &r, &one);
-			policy_decide(linear, &r, &other);
+			policy_decide_linear(p, &r, &other);
 			differ += one.verdict != other.verdict || memcmp(&one.need, &other.need, sizeof one.need) != 0 || one.unknown != other.unknown ||
 			    !span_eq(one.sid, other.sid);
 			allowed += one.verdict == VERDICT_ALLOW;
 			asked++;
 		}
 		policy_unref(p);
-		policy_unref(linear);
 	}
 	CHECK(differ == 0);
 	CHECK(asked > 20000 && allowed > asked / 20);
