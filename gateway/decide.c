@@ -129,6 +129,13 @@ decide(struct request *r, enum policy_action action, struct span repository, str
 	return out->verdict;
 }
 
+bool
+decide_again(struct request *r, struct decision *out)
+{
+	/* the connection's certificate may have been read anew, and with it what policy is told of it */
+	return gather_facts(r) && decide(r, route_action(r->route.op), r->route.repository, out) == VERDICT_ALLOW;
+}
+
 enum verdict
 decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out)
 {

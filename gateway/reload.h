@@ -4,7 +4,7 @@
  * Everything is read, checked and made on the main thread before any worker hears of it: the file, certificates, keys,
  * passwords, key sets, policies, TLS contexts, upstream pools. When something is wrong every problem is logged as
  * file:line: reason and nothing changes. Otherwise each worker swaps at once: requests that run keep what they began
- * with.
+ * with, and live downloads are asked about again (recheck.h).
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -185,6 +185,8 @@ enum next step_reply(struct request *r);
 
 /* decide.c */
 enum verdict decide(struct request *r, enum policy_action action, struct span repository, struct decision *out);
+/* ... once more about a pull, by r->policy as it is now. False: denied, or out of memory. */
+bool decide_again(struct request *r, struct decision *out) NONNULL(1, 2) WUNRES;
 /* ... about one tag; its digest is not asked about. */
 enum verdict decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out);
 /* The refusal for r->decision, which is not ALLOW; sets the statement's message. */

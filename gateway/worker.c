@@ -18,6 +18,7 @@
 
 #include "gateway/conn.h"
 #include "gateway/log.h"
+#include "gateway/recheck.h"
 
 #define ACCEPT_BATCH	16	/* connections taken a wake-up: the others' requests come in between */
 #define BACKLOG		1024
@@ -199,6 +200,7 @@ worker_adopt(struct worker *w, struct serving *v)
 	w->serving = v;
 	if (old == NULL)
 		return;	/* the worker has ended */
+	recheck_downloads(w, v);
 	serving_retire(old);
 	serving_unref(old);
 }

@@ -94,6 +94,21 @@ issuer_table_count(const struct issuer_table *t)
 	return t->n;
 }
 
+bool
+issuer_table_vouches(const struct issuer_table *t, struct span alias, struct span kid)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct issuer *issuer = &t->issuers[i];
+
+		if (!span_eq(span_of(issuer->alias), alias))
+			continue;
+		for (enum jws_alg alg = JWS_ALG_NONE + 1; alg < JWS_ALG_MAX; alg++)
+			if ((issuer->algorithms & 1u << alg) != 0 && keyset_find(issuer->keys, kid, alg) != NULL)
+				return true;
+	}
+	return false;
+}
+
 uint32_t
 issuer_table_generation(const struct issuer_table *t)
 {

@@ -61,6 +61,8 @@ struct issuer_table *issuer_table_new(uint32_t generation) WUNRES;
 /* False: duplicate alias or url, no audience, no algorithm, out of memory. */
 bool issuer_table_add(struct issuer_table *t, const struct issuer_rule *rule) NONNULL(1, 2) WUNRES;
 size_t issuer_table_count(const struct issuer_table *t) NONNULL(1) PURE;
+/* Is there an issuer of that alias, with a key of that id? `kid` as in an identity. */
+bool issuer_table_vouches(const struct issuer_table *t, struct span alias, struct span kid) NONNULL(1) PURE;
 /* The number given to issuer_table_new(): a cache of verified tokens misses when it changes. */
 uint32_t issuer_table_generation(const struct issuer_table *t) NONNULL(1) PURE;
 /* Shared by workers: atomic reference count; create holds one. */

@@ -243,6 +243,52 @@ def upload(s):
     c.close()
 
 
+def downloads(s):
+    """Live ones are asked about again: what is denied now ends, what is not goes on."""
+    data = os.urandom(24 << 20)
+    digest = labs.digest_of(data)
+    s.stub.blobs[digest] = data
+
+    def begin(token, size=100000):
+        c = labs.Client(s.gateway)
+        c.send(f"GET /v2/app/blobs/{digest} HTTP/1.1\r\nHost: {labs.HOST}\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        c.until(b"\r\n\r\n")
+        c.exactly(size)
+        return c
+
+    def rest(c, size=100000):
+        try:
+            return len(c.exactly(len(data) - size)) + size
+        except labs.Closed:
+            return 0
+    held, goes_on = begin(s.dev), begin(s.ci)
+    s.write_policy(policy(deny=["dev"]))
+    s.ok(s.reload()["event"] == "reload.done", "reload in the middle of two downloads")
+    s.ok(rest(held) == 0, "the one that is denied now is cut")
+    s.ok(rest(goes_on) == len(data), "the other one goes on to its end")
+    e = s.gateway.wait_event(lambda e: e["reason"] == "policy_changed")
+    s.ok(e["decision"] == "deny" and e["sid"] == "DeniesDev" and e["actor"]["subject"] == "dev" and e["http"]["status"] == 200
+         and e["http"]["bytes_out"] < len(data), "its one event says why", repr(e))
+    s.write_policy(policy())
+    s.reload()
+    held = begin(s.dev)
+    jwks = s.lab.signer.jwks
+    with open(jwks) as f:
+        text = f.read()
+    other = labs.Signer(s.lab.dir, kid="another")
+    with open(other.jwks) as f:
+        fresh = f.read()
+    with open(jwks, "w") as f:
+        f.write(fresh)
+    s.ok(s.reload()["event"] == "reload.done", "the issuer's key is another now")
+    s.ok(rest(held) == 0, "a download of who was known by the old one is cut")
+    with open(jwks, "w") as f:
+        f.write(text)
+    s.reload()
+    for c in (held, goes_on):
+        c.close()
+
+
 def password(s):
     """A password file is read again."""
     seen = []
@@ -298,6 +344,7 @@ def run(lab, report):
     keys(s)
     under_load(s)
     upload(s)
+    downloads(s)
     password(s)
     s.end()
     manager(lab, report)

@@ -227,6 +227,8 @@ test_issuers(void)
 			keyset_free(ks);	/* taken over on success only */
 	}
 	CHECK(issuer_table_count(t) == 2 && issuer_table_generation(t) == 7);
+	CHECK(issuer_table_vouches(t, SPAN("a"), SPAN("2011-04-29")) && !issuer_table_vouches(t, SPAN("a"), SPAN("1")));
+	CHECK(!issuer_table_vouches(t, SPAN("c"), SPAN("2011-04-29")) && !issuer_table_vouches(t, SPAN("b"), SPAN("2011-04-29")));
 	issuer_table_unref(issuer_table_ref(t));
 	CHECK(issuer_table_count(t) == 2);
 	issuer_table_unref(t);
