@@ -130,7 +130,8 @@ may_overwrite(void *ctx, struct hold *h)
 	struct decision d;
 
 	(void)h;
-	return c->request != NULL && decide_tag(c->request, ACTION_OverwriteTag, tag_of(c), &d) == VERDICT_ALLOW;
+	return c->request != NULL && (decide_tag(c->request, ACTION_OverwriteTag, tag_of(c), &d) == VERDICT_ALLOW ||
+	    observe_lifts(c->request, REFUSE_TAG_LOCKED, &d));
 }
 
 static void

@@ -126,6 +126,7 @@ struct config {
 	size_t n_issuer;
 	char **policy_files;		/* globs as written */
 	size_t n_policy_files;
+	unsigned observe;		/* policy.mode = "observe": denials are let through and recorded */
 	char *ledger_url;		/* "sqlite:/var/lib/tidewaiter/tags.db" */
 	char *ledger_mark;		/* a file in audit_directory that knows a ledger that was put back */
 	int64_t settle;			/* seconds, 900 */

@@ -541,6 +541,11 @@ config_check(struct config_reader *r)
 
 		check_issuer(r, &at, i);
 	}
+	if (r->config->observe) {
+		struct config_place at = config_place_of(r, SECTION_POLICY, 0);
+
+		config_warning(r, &at, "mode", "observe: policy refuses nothing, and tags may be overwritten");
+	}
 	check_stores(r);
 	check_control(r);
 	check_admin(r);

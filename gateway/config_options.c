@@ -41,7 +41,7 @@ static const struct config_word algorithms[] = {
 	{ NULL, 0, false }
 };
 static const struct config_word modes[] = {
-	{ "enforce", 0, true }, { "observe", 0, false }, { NULL, 0, false }
+	{ "enforce", 0, true }, { "observe", 1, true }, { NULL, 0, false }
 };
 
 #define KEEP(type, member)	offsetof(struct type, member), sizeof(((struct type *)NULL)->member)
@@ -138,7 +138,7 @@ const struct config_option config_options[] = {
 
 	{ SECTION_POLICY, OPTION_STRINGS, "files", NULL, LIST(config, policy_files),
 	    "policy documents; * and ? match as in a shell, sorted" },
-	{ SECTION_POLICY, OPTION_WORD, "mode", "enforce", NULL, NULL, modes, 0, 0, 0, false,
+	{ SECTION_POLICY, OPTION_WORD, "mode", "enforce", WORD(modes, config, observe),
 	    "what becomes of policy denials" },
 
 	{ SECTION_TAGS, OPTION_STRING, "ledger", "sqlite:/var/lib/tidewaiter/tags.db", STRING(config, ledger_url),

@@ -159,9 +159,10 @@ mount_refused(struct request *r)
 		return "no source named";
 	if (config_upstream_for(r->config, r->route.from) != r->upstream_config)
 		return "the source is of another upstream";
-	if (decide(r, ACTION_MountBlob, r->route.repository, &d) != VERDICT_ALLOW)
+	if (decide(r, ACTION_MountBlob, r->route.repository, &d) != VERDICT_ALLOW &&
+	    !observe_lifts(r, REFUSE_NOT_ALLOWED, &d))
 		return "no right to mount here";
-	if (decide(r, ACTION_PullBlob, r->route.from, &d) != VERDICT_ALLOW)
+	if (decide(r, ACTION_PullBlob, r->route.from, &d) != VERDICT_ALLOW && !observe_lifts(r, REFUSE_NOT_ALLOWED, &d))
 		return "no right to pull there";
 	return NULL;
 }
@@ -243,8 +244,12 @@ step_decide(struct request *r)
 		v = VERDICT_ALLOW;	/* lists/visible.c says which */
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
 		return NEXT;
-	if (v != VERDICT_ALLOW)
-		return request_refuse(r, decide_refusal(r));
+	if (v != VERDICT_ALLOW) {
+		enum refuse why = decide_refusal(r);
+
+		if (!observe_lifts(r, why, &r->decision))
+			return request_refuse(r, why);
+	}
 	/* an upload is its holder's only, in its repository, at the upstream it was begun at */
 	if (r->route.reference_type == REFERENCE_LEASE &&
 	    !seal_open(r, r->route.reference, r->route.repository, &r->lease))
@@ -278,6 +283,7 @@ has_foreign_layer(const struct manifest *m)
 static enum refuse
 ask(struct request *r, enum policy_action action, struct span tag)
 {
+	enum refuse why = REFUSE_NONE;
 	struct decision d;
 
 	if (tag.p == NULL)
@@ -287,7 +293,9 @@ ask(struct request *r, enum policy_action action, struct span tag)
 	/* the event names the statement that let it be pushed, or the one that did not */
 	if (action == ACTION_PushManifest || d.verdict != VERDICT_ALLOW)
 		r->decision = d;
-	return d.verdict == VERDICT_ALLOW ? REFUSE_NONE : decide_refusal(r);
+	if (d.verdict != VERDICT_ALLOW)
+		why = decide_refusal(r);
+	return observe_lifts(r, why, &d) ? REFUSE_NONE : why;
 }
 
 static enum refuse

@@ -47,7 +47,7 @@ allowed(struct request *r, struct serving *v)
 	if (!still_known(r, v))
 		return false;
 	r->policy = policy_ref(v->config->policy);
-	if (decide_again(r, &d)) {
+	if (decide_again(r, &d) || v->config->observe) {
 		policy_unref(r->policy);
 		r->policy = then;
 		return true;

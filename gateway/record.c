@@ -119,7 +119,7 @@ record_request(struct request *r, struct spool_wait *wait)
 		.event = "request",
 		.action = span_of(route_audit_name(r->route.op)),
 		.reason = "ok",
-		.sid = r->decision.sid,
+		.sid = r->observed.why == REFUSE_NONE || r->refused != REFUSE_NONE ? r->decision.sid : SPAN_NONE,
 		.policy = r->policy == NULL ? SPAN_NONE : span_of(policy_hash(r->policy)),
 		.detail = r->detail,
 	};
@@ -136,6 +136,10 @@ record_request(struct request *r, struct spool_wait *wait)
 		e.reason = "upstream_status";
 	else if (r->route.stripped_mount.p != NULL)
 		e.reason = "mount_refused";	/* answered as an upload; the detail says why */
+	if (r->observed.why != REFUSE_NONE) {
+		e.observed.reason = refusal_of(r->observed.why)->symbol;
+		e.observed.sid = r->observed.sid;
+	}
 	fill_actor(r, &e);
 	fill_registry(r, &e);
 	e.http.method = http_method_name(r->head.method);

@@ -78,7 +78,7 @@ may_go(struct request *r, struct span tag)
 {
 	struct decision d;
 
-	if (decide_tag(r, ACTION_OverwriteTag, tag, &d) == VERDICT_ALLOW)
+	if (decide_tag(r, ACTION_OverwriteTag, tag, &d) == VERDICT_ALLOW || observe_lifts(r, REFUSE_TAG_LOCKED, &d))
 		return REFUSE_NONE;
 	r->decision = d;
 	if (d.verdict == VERDICT_DENY && !d.unknown) {

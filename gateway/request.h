@@ -123,6 +123,8 @@ struct request {
 	struct span warning;		/* for the client, as RFC 9111 section 5.5 has it */
 	struct span redirect;		/* Location of a redirect that is passed on */
 
+	struct { enum refuse why; struct span sid; } observed;	/* what enforcing would have refused */
+
 	/* our answer */
 	enum refuse refused;
 	struct span detail;		/* for the audit event and the log */
@@ -189,6 +191,8 @@ enum verdict decide(struct request *r, enum policy_action action, struct span re
 bool decide_again(struct request *r, struct decision *out) NONNULL(1, 2) WUNRES;
 /* ... about one tag; its digest is not asked about. */
 enum verdict decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out);
+/* observe.c: in observe mode, a refusal of policy's is noted and does not stand. */
+bool observe_lifts(struct request *r, enum refuse why, const struct decision *d) NONNULL(1, 3) WUNRES;
 /* The refusal for r->decision, which is not ALLOW; sets the statement's message. */
 enum refuse decide_refusal(struct request *r) NONNULL(1);
 /* record.c: one event; wait may be NULL. False: the spool did not take it. */

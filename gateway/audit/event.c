@@ -265,6 +265,20 @@ group_end(struct out *o, char *mark)
 /* ---- the event ---- */
 
 static void
+put_observed(struct out *o, const struct audit_event *e)
+{
+	char *mark;
+
+	if (e->observed.reason == NULL)
+		return;
+	mark = group(o, "observed");
+	text(o, "decision", SPAN("deny"));
+	text(o, "reason", span_of(e->observed.reason));
+	text(o, "sid", e->observed.sid);
+	group_end(o, mark);
+}
+
+static void
 put_head(struct out *o, const struct audit_event *e)
 {
 	static const struct span decision[] = {
@@ -285,6 +299,7 @@ put_head(struct out *o, const struct audit_event *e)
 	must_text(o, "decision", decision[d], o->cut);
 	must_text(o, "reason", span_of(e->reason), o->cut);
 	text(o, "sid", e->sid);
+	put_observed(o, e);
 	if (e->detail.n > 0)
 		must_text(o, "detail", e->detail, o->cut < DETAIL_MAX ? o->cut : DETAIL_MAX);
 }

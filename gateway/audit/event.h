@@ -23,6 +23,7 @@ struct audit_event {
 	const char *reason;		/* refusal symbol in lower case, "ok" when allowed */
 	struct span sid, policy;	/* deciding statement; bundle hash */
 	struct span old_policy;		/* a reload: the hash before it */
+	struct { const char *reason; struct span sid; } observed;	/* what policy.mode = enforce would have refused it for */
 	struct span detail;		/* token outcome, manifest error ...: for the investigator, escaped, cut at 512 */
 	struct { struct span issuer, subject, method; } actor;	/* method: bearer, basic, certificate, anonymous */
 	/* ip in text form: the client's; peer: of the proxy it came through, when that is another */

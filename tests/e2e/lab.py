@@ -326,7 +326,7 @@ class Gateway:
     """`tidewaiter run` with a configuration of its own. `policy` is a document or None (nothing is allowed)."""
 
     def __init__(self, lab, name, upstream, policy=POLICY, issuer=True, limits=None, ca_file=None, upstream_options=None,
-                 tags=None, workers=2, external=HOST, listen=None):
+                 tags=None, workers=2, external=HOST, listen=None, mode="enforce"):
         self.lab, self.name = lab, name
         self.dir = os.path.join(lab.dir, name)
         os.makedirs(self.dir, exist_ok=True)
@@ -353,7 +353,7 @@ cluster-key = "{self.dir}/cluster.key";
 listen = ( {{ address = "127.0.0.1:{self.port}"; {options(listener)} }} );
 upstream = {{ up = {{ {options(up)} }}; }};
 {issuers}
-policy = {{ files = ["{self.dir}/policy.json"]; }};
+policy = {{ files = ["{self.dir}/policy.json"]; mode = "{mode}"; }};
 tags = {{ {options(ledger)} }};
 audit = {{ directory = "{self.audit}"; }};
 admin = {{ listen = "127.0.0.1:{self.admin_port}"; }};
