@@ -1,5 +1,5 @@
 /*
- * admin.c - /healthz and /metrics for a loopback or pod-internal address.
+ * admin.c - /healthz, /readyz and /metrics for a loopback or pod-internal address.
  * Invariant: at most CLIENTS_MAX connections of one request and DEADLINE_S seconds each; a full table closes new ones.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -16,6 +16,7 @@
 
 #include "gateway/http/head.h"
 #include "gateway/http/write.h"
+#include "gateway/ready.h"
 
 #define CLIENTS_MAX	64u
 #define DEADLINE_S	5
@@ -91,6 +92,16 @@ answer_metrics(struct client *c, bool with_body)
 }
 
 static void
+answer_ready(struct client *c, bool with_body)
+{
+	bool draining = c->admin->draining, ready = ready_is(c->admin->view, draining);
+	char *text = ready_text(c->admin->view, draining);
+
+	answer(c, ready && text != NULL ? 200 : 503, "application/json", text == NULL ? SPAN("{}") : span_of(text), with_body);
+	free(text);
+}
+
+static void
 serve(struct client *c, const struct http_head *h)
 {
 	bool get = h->method == HTTP_GET;
@@ -99,8 +110,10 @@ serve(struct client *c, const struct http_head *h)
 		answer(c, 405, "text/plain", SPAN("only GET and HEAD are served here\n"), true);
 	else if (span_eq(h->target, SPAN("/metrics")))
 		answer_metrics(c, get);
+	else if (span_eq(h->target, SPAN("/readyz")))
+		answer_ready(c, get);
 	else if (!span_eq(h->target, SPAN("/healthz")))
-		answer(c, 404, "text/plain", SPAN("only /healthz and /metrics are served here\n"), get);
+		answer(c, 404, "text/plain", SPAN("only /healthz, /readyz and /metrics are served here\n"), get);
 	else if (c->admin->draining)
 		answer(c, 503, "text/plain", SPAN("draining\n"), get);
 	else

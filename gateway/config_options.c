@@ -158,7 +158,7 @@ const struct config_option config_options[] = {
 	    "Ed25519 key of checkpoints" },
 
 	{ SECTION_ADMIN, OPTION_STRING, "listen", "", STRING(config, admin_listen),
-	    "plain HTTP for /healthz and /metrics; empty: none" },
+	    "plain HTTP for /healthz, /readyz and /metrics; empty: none" },
 
 	LIMIT(SIZE, "head", "32 KiB", "4 KiB", "64 KiB", http.head, "whole head of a request"),
 	LIMIT(SIZE, "target", "4 KiB", "1 KiB", "16 KiB", route.target, "request target"),

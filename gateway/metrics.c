@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "gateway/audit/spool.h"
+#include "gateway/ready.h"
+#include "gateway/setup.h"
 #include "gateway/tags/ledger.h"
 
 #define TEXT_MAX 65536u
@@ -102,6 +104,18 @@ add_stores(struct text *t, const struct metrics_view *v)
 }
 
 static void
+add_readiness(struct text *t, const struct metrics_view *v)
+{
+	if (v->setup == NULL)
+		return;
+	one(t, "tidewaiter_ready", "gauge", "1 while /readyz answers 200, draining aside", ready_is(v, false));
+	head(t, "tidewaiter_upstream_up", "gauge", "1 when the upstream answered the last time it was asked");
+	for (size_t i = 0; i < v->setup->config->n_upstream; i++)
+		add(t, "tidewaiter_upstream_up{upstream=\"%s\"} %d\n", v->setup->config->upstream[i].alias,
+		    atomic_load_explicit(&v->setup->outcomes[i], memory_order_relaxed) > 0);
+}
+
+static void
 add_reloads(struct text *t, const struct metrics_view *v)
 {
 	head(t, "tidewaiter_reloads_total", "counter", "reloads of the configuration, by outcome");
@@ -124,6 +138,7 @@ metrics_text(const struct metrics_view *v, size_t *n)
 		one(&t, rows[i].name, rows[i].type, rows[i].help, sum(v, i, false));
 	add_refusals(&t, v);
 	add_stores(&t, v);
+	add_readiness(&t, v);
 	head(&t, "tidewaiter_build_info", "gauge", "version of the gateway");
 	add(&t, "tidewaiter_build_info{version=\"%s\"} 1\n", TW_VERSION);
 	head(&t, "tidewaiter_policy_info", "gauge", "hash of the policy in force");

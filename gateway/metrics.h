@@ -29,6 +29,7 @@ metric_add(struct metrics *m, enum metric which, int64_t n)
 }
 
 struct ledger;
+struct setup;
 struct spool;
 /* What /metrics prints beside the workers' counters. */
 struct metrics_view {
@@ -36,6 +37,7 @@ struct metrics_view {
 	size_t n_workers;
 	const struct ledger *ledger;	/* may be NULL */
 	const struct spool *spool;	/* may be NULL */
+	const struct setup *setup;	/* the one in force; may be NULL */
 	const char *policy_hash;	/* of the policy in force */
 	int64_t started;		/* seconds since the epoch */
 	struct {

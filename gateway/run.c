@@ -75,6 +75,7 @@ in_force(void *ctx, const struct setup *s)
 	struct process *p = ctx;
 
 	p->setup = s;
+	p->view.setup = s;
 	p->view.policy_hash = policy_hash(s->config->policy);
 	if (p->control != NULL)
 		control_settle(p->control, s->config->settle);

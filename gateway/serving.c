@@ -25,6 +25,7 @@ serving_new(struct setup *s, struct loop *loop, struct evdns_base *dns, struct m
 		v->upstreams[i] = upstream_new(&env, &v->config->upstream[i], s->upstream_tls[i]);
 		if (v->upstreams[i] == NULL)
 			goto fail;
+		upstream_report(v->upstreams[i], &s->outcomes[i]);
 	}
 	return v;
 fail:

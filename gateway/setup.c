@@ -58,7 +58,10 @@ setup_new(struct config *c, char *err, size_t err_size)
 	s->lease_keys = lease_keys_new(c->cluster_keys, c->n_cluster_keys);
 	if (s->lease_keys == NULL)
 		snprintf(err, err_size, "cluster-key: needs at least 32 bytes");
-	if (s->lease_keys != NULL && make_tls(s, err, err_size))
+	s->outcomes = calloc(c->n_upstream, sizeof *s->outcomes);
+	if (s->outcomes == NULL)
+		snprintf(err, err_size, "out of memory");
+	if (s->lease_keys != NULL && s->outcomes != NULL && make_tls(s, err, err_size))
 		return s;
 	setup_unref(s);
 	return NULL;
@@ -82,6 +85,7 @@ setup_unref(struct setup *s)
 		SSL_CTX_free(s->upstream_tls[i]);
 	free(s->listen_tls);
 	free(s->upstream_tls);
+	free(s->outcomes);
 	lease_keys_free(s->lease_keys);
 	config_free(s->config);
 	free(s);

@@ -21,6 +21,11 @@ struct setup {
 	SSL_CTX **listen_tls;		/* as config->listen */
 	SSL_CTX **upstream_tls;		/* as config->upstream; NULL for http */
 	struct lease_keys *lease_keys;
+	/*
+	 * As config->upstream: when it last answered (monotonic ms), or, negative, when it last did not; 0: never asked. The one
+	 * thing here that changes: workers note, the admin listener looks.
+	 */
+	_Atomic int64_t *outcomes;
 };
 
 /* Takes over a loaded configuration, in failure too: then NULL with a reason. One reference. */

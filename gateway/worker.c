@@ -18,6 +18,7 @@
 
 #include "gateway/conn.h"
 #include "gateway/log.h"
+#include "gateway/pulse.h"
 #include "gateway/recheck.h"
 
 #define ACCEPT_BATCH	16	/* connections taken a wake-up: the others' requests come in between */
@@ -265,6 +266,9 @@ worker_new(struct gateway *g, struct setup *s, unsigned number, char *err, size_
 	evdns_base_resolv_conf_parse(w->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 	evdns_base_set_option(w->dns, "timeout", "2");
 	evdns_base_set_option(w->dns, "attempts", "2");
+	w->pulse = number == 0 ? pulse_new(w) : NULL;
+	if (number == 0 && w->pulse == NULL)
+		goto fail;
 	w->serving = worker_serving(w, s);
 	if (w->serving == NULL || !listen_all(w, err, err_size))
 		goto fail;
@@ -337,6 +341,7 @@ worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return;
+	pulse_free(w->pulse);
 	serving_unref(w->serving);
 	free(w->listeners);
 	free(w->listen_fds);

@@ -45,6 +45,7 @@ struct worker {
 	struct metrics metrics;
 	struct authn *authn;
 	struct drift *drift;
+	struct pulse *pulse;		/* of worker 0 */
 	struct event **listeners;
 	int *listen_fds;
 	size_t n_listen;

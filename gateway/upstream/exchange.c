@@ -23,10 +23,21 @@ struct exchange {
 	bool in_body, keep, paused, repeated;
 };
 
+/* It answered, or it did not. */
+static void
+note(const struct exchange *x, bool answered)
+{
+	int64_t now = loop_monotonic_ms(x->upstream->env.loop);
+
+	if (x->upstream->outcome != NULL)
+		atomic_store_explicit(x->upstream->outcome, answered ? now : -now, memory_order_relaxed);
+}
+
 static void
 fail(struct exchange *x, enum refuse why)
 {
 	metric_add(x->upstream->env.metrics, METRIC_UPSTREAM_FAILED, 1);
+	note(x, false);
 	x->ops->on_fail(x->ctx, why);
 }
 
@@ -206,6 +217,7 @@ read_head(struct exchange *x, struct span in, bool *final)
 	x->scan = (struct http_scan){ .response = true };
 	if (h->status < 200)
 		return length;
+	note(x, true);
 	x->in_body = *final = true;
 	x->keep = h->keep_alive;
 	http_body_init(&x->body, h->framing, h->length);

@@ -29,6 +29,7 @@ struct upstream {
 	struct upstream_env env;
 	const struct config_upstream *config;
 	SSL_CTX *ssl_ctx;		/* borrowed */
+	_Atomic int64_t *outcome;	/* NULL: nobody wants to know */
 	SSL_SESSION *session;		/* last resumable one */
 	struct link *links, *idle;
 	unsigned n_idle;

@@ -364,6 +364,12 @@ upstream_free(struct upstream *u)
 }
 
 void
+upstream_report(struct upstream *u, _Atomic int64_t *outcome)
+{
+	u->outcome = outcome;
+}
+
+void
 upstream_retire(struct upstream *u)
 {
 	u->retired = true;

@@ -30,6 +30,8 @@ struct upstream *upstream_new(const struct upstream_env *env, const struct confi
     SSL_CTX *ssl_ctx) NONNULL(1, 2) WUNRES;
 /* Closes every connection; exchanges still running end without a callback. */
 void upstream_free(struct upstream *u);
+/* Where to note when it last answered, or did not (struct setup, outcomes). */
+void upstream_report(struct upstream *u, _Atomic int64_t *outcome) NONNULL(1, 2);
 /* Its configuration is replaced: idle connections close now, and none is kept any more. */
 void upstream_retire(struct upstream *u) NONNULL(1);
 const struct config_upstream *upstream_config(const struct upstream *u) RETURNS_NONNULL NONNULL(1) PURE;

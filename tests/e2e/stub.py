@@ -154,10 +154,16 @@ class Stub:
             if self.tls:
                 sock = self.tls.wrap_socket(sock, server_side=True)
             c = Connection(sock)
-            with self.lock:
-                self.connections.append(c)
             while True:
+                mark = len(c.raw)
                 r = c.read_head()
+                with self.lock:
+                    if r.target == "/v2/" and r.header("x-forwarded-for") is None:
+                        # nobody's request: the gateway asks whether we are there
+                        c.requests.remove(r)
+                        del c.raw[mark:]
+                    elif c not in self.connections:
+                        self.connections.append(c)
                 c.read_body(r)
                 if not self.answer(sock, r):
                     return
