@@ -302,6 +302,21 @@ def scn_024(lab, case):
     return s
 
 
+def scn_026(lab, case):
+    """The policy is another one between two requests of one connection."""
+    s = Scene(lab, case["id"])
+    s.stub.put("app", "v1", labs.OCI_MANIFEST, BODIES["manifest1"])
+    first, _, second = case["steps"]
+    s.play([first])
+    path = os.path.join(s.gateway.dir, "policy.json")
+    with open(path + ".new", "w") as f:
+        json.dump({**POLICY, "Statement": [x for x in POLICY["Statement"] if x["Sid"] != "Dev"]}, f)
+    os.rename(path + ".new", path)
+    s.gateway.process.child.send_signal(signal.SIGHUP)
+    s.expect(labs.wait_for(lambda: any(e["event"] == "reload.done" for e in s.gateway.events())), "no reload")
+    return s.play([second])
+
+
 def scn_027(lab, case):
     s = Scene(lab, case["id"])
     s.stub.put("app", "v1", labs.OCI_MANIFEST, BODIES["manifest1"])
