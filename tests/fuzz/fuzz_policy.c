@@ -1,12 +1,14 @@
 /*
  * fuzz_policy.c - any bytes as a policy document, and one request: loading is total; what loads twice decides the
- * same; only an Allow allows; a Deny of everything always wins.
+ * same, by the index and one statement after the other; only an Allow allows; a Deny of everything always wins; every
+ * decision has its record.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdlib.h>
 
-#include "policy/policy.h"
+#include "policy/compiled.h"
+#include "tests/unit/reads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,12 +27,13 @@ load(struct span text, bool deny_all)
 				  "\"Action\":\"*\",\"Resource\":\"*\"}]}";
 	static char last[sizeof all];
 	struct policy_source sources[] = { { "fuzz", text }, { "all", { last, sizeof all - 1 } } };
+	static const struct policy_names names = { .fetch = reads_fetch };
 	size_t problems = 0;
 	struct policy *p;
 
 	memcpy(last, all, sizeof all);
 	*strchr(last, '~') = '.';
-	p = policy_load(sources, deny_all ? 2 : 1, NULL, on_problem, &problems);
+	p = policy_load(sources, deny_all ? 2 : 1, &names, on_problem, &problems);
 	if ((p == NULL) != (problems > 0))
 		abort();
 	return p;
@@ -55,12 +58,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	facts[KEY_NET_SOURCE_IP] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("192.0.2.1") };
 	facts[KEY_REGISTRY_DIGEST].state = FACT_LATER;
 	facts[KEY_CLIENT_USER_AGENT].state = FACT_UNKNOWN;
+	facts[KEY_CLIENT_VERSION] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("1.2") };
+	facts[KEY_SCAN_CRITICAL] = (struct fact){ .state = FACT_PRESENT, .value = SPAN("2") };
+	facts[KEY_IMAGE_DIGESTS] = (struct fact){ .state = FACT_PRESENT, .values = ids, .n_values = 3 };
 	for (unsigned a = ACTION_NONE + 1; a < ACTION_MAX; a++) {
 		struct decision one, two;
 
 		r.action = (enum policy_action)a;
 		policy_decide(p, &r, &one);
-		policy_decide(q, &r, &two);
+		policy_decide_linear(q, &r, &two);
+		json_decref(policy_record(p, &r, &one));
 		if (one.verdict != two.verdict || !span_eq(one.sid, two.sid) || (one.verdict == VERDICT_ALLOW && one.sid.n == 0) ||
 		    (one.verdict == VERDICT_NEED) != !key_set_is_empty(&one.need))
 			abort();

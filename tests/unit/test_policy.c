@@ -75,6 +75,33 @@ load_documents(const json_t *documents, const char *extra)
 	return p;
 }
 
+/* The record says what was decided, by which statement, and why: for every vector. */
+static void
+check_record(const struct policy *p, const struct policy_request *r, const struct decision *d, const char *name)
+{
+	json_t *o = policy_record(p, r, d), *near = json_object_get(o, "near"), *miss;
+	char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+	size_t i;
+
+	CHECK_ROW(text != NULL && strlen(text) < 65536, name);
+	CHECK_ROW(strcmp(json_string_value(json_object_get(o, "decision")), verdict_name(d->verdict)) == 0, name);
+	CHECK_ROW((d->by != NULL) == json_is_array(json_object_get(o, "why")), name);
+	CHECK_ROW(d->by == NULL || json_array_size(json_object_get(o, "why")) == d->by->n_atoms, name);
+	if (d->sid.n > 0)
+		CHECK_ROW(span_eq(d->sid, span_of(json_string_value(json_object_get(o, "sid")))), name);
+	CHECK_ROW(json_array_size(near) == d->n_near && (near == NULL || d->verdict != VERDICT_ALLOW), name);
+	json_array_foreach (near, i, miss) {
+		const char *result = json_string_value(json_object_get(json_object_get(miss, "failed"), "r"));
+
+		CHECK_ROW(result != NULL && strcmp(result, "match") != 0, name);	/* what it failed by */
+	}
+	CHECK_ROW(json_is_array(json_object_get(o, "need")) == (d->verdict == VERDICT_NEED), name);
+	CHECK_ROW(json_is_object(json_object_get(o, "shadow")) == d->shadow.differs, name);
+	CHECK_ROW(strcmp(json_string_value(json_object_get(o, "bundle")), policy_hash(p)) == 0, name);
+	free(text);
+	json_decref(o);
+}
+
 static enum verdict
 ask(const struct policy *p, const json_t *o, struct decision *d)
 {
@@ -86,7 +113,7 @@ ask(const struct policy *p, const json_t *o, struct decision *d)
 		policy_query_read(&q, o, NOW, err, sizeof err), json_string_value(json_object_get(o, "name"))))
 		fprintf(stderr, "    %s\n", err);
 	else
-		policy_decide(p, &q.request, d);
+		policy_decide(p, &q.request, d), check_record(p, &q.request, d, json_string_value(json_object_get(o, "name")));
 	policy_query_clear(&q);
 	return d->verdict;
 }
