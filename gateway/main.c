@@ -15,8 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/command.h"
-#include "gateway/config.h"
+#include "gateway/commands/command.h"
+#include "gateway/config/config.h"
 
 static int version_command(int argc, char **argv);
 static int help_command(int argc, char **argv);

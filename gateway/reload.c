@@ -10,7 +10,7 @@
 
 #include "gateway/audit/event.h"
 #include "gateway/log.h"
-#include "gateway/notify.h"
+#include "gateway/operator/notify.h"
 
 /* One worker's share, on its way there and back. */
 struct delivery {

@@ -11,7 +11,7 @@
 #ifndef TW_RELOAD_H
 #define TW_RELOAD_H
 
-#include "gateway/metrics.h"
+#include "gateway/operator/metrics.h"
 #include "gateway/worker.h"
 
 struct reload_env {		/* borrowed for the life of the reload */

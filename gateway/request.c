@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "gateway/log.h"
-#include "gateway/peek.h"
+#include "gateway/steps/peek.h"
 
 #define DISCARD_BYTES	(8u << 20)	/* of a refused body, so that the connection can go on */
 #define DISCARD_MS	10000u

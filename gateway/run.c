@@ -14,11 +14,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "gateway/admin.h"
-#include "gateway/command.h"
-#include "gateway/control.h"
+#include "gateway/operator/admin.h"
+#include "gateway/commands/command.h"
+#include "gateway/operator/control.h"
 #include "gateway/log.h"
-#include "gateway/notify.h"
+#include "gateway/operator/notify.h"
 #include "gateway/reload.h"
 #include "gateway/worker.h"
 

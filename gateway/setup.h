@@ -12,7 +12,7 @@
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/registry/lease.h"
 
 struct setup {

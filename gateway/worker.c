@@ -18,8 +18,8 @@
 
 #include "gateway/conn.h"
 #include "gateway/log.h"
-#include "gateway/pulse.h"
-#include "gateway/recheck.h"
+#include "gateway/operator/pulse.h"
+#include "gateway/steps/recheck.h"
 
 #define ACCEPT_BATCH	16	/* connections taken a wake-up: the others' requests come in between */
 #define BACKLOG		1024

@@ -12,10 +12,10 @@
 #include <stdatomic.h>
 
 #include "gateway/audit/spool.h"
-#include "gateway/drift.h"
+#include "gateway/steps/drift.h"
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
-#include "gateway/metrics.h"
+#include "gateway/operator/metrics.h"
 #include "gateway/offload.h"
 #include "gateway/serving.h"
 #include "gateway/stream/stream.h"

@@ -19,7 +19,7 @@
 
 #include "gateway/audit/chain.h"
 #include "gateway/audit/segment.h"
-#include "gateway/command.h"
+#include "gateway/commands/command.h"
 
 #define NOTES_MAX	8u
 

@@ -11,7 +11,7 @@
 #ifndef TW_AUTHN_H
 #define TW_AUTHN_H
 
-#include "gateway/metrics.h"
+#include "gateway/operator/metrics.h"
 #include "policy/issuer.h"
 
 struct authn;

@@ -11,8 +11,8 @@
 
 #include <openssl/ssl.h>
 
-#include "gateway/config.h"
-#include "gateway/metrics.h"
+#include "gateway/config/config.h"
+#include "gateway/operator/metrics.h"
 #include "gateway/stream/stream.h"
 
 struct evdns_base;

@@ -450,7 +450,9 @@ limits = {{ {options(all_limits)} }};
 
 class Lab:
     def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix="tidewaiter-")
+        # only letters and digits: podman reads the path of an image as a reference
+        self.dir = os.path.join(tempfile.gettempdir(), f"tidewaiter-{os.urandom(6).hex()}")
+        os.mkdir(self.dir, 0o700)
         self.owned = []
         self.ca, self.cert, self.key = (os.path.join(self.dir, n) for n in ("ca.crt", "server.crt", "server.key"))
         self.make_certificates()

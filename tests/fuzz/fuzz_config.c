@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "gateway/config_parts.h"
+#include "gateway/config/config_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/config_parts.h"
+#include "gateway/config/config_parts.h"
 #include "gateway/file.h"
 #include "tests/unit/check.h"
 

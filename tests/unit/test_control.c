@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "gateway/control.h"
+#include "gateway/operator/control.h"
 #include "gateway/log.h"
 #include "tests/unit/check.h"
 

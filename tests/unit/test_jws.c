@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <jwt.h>
 
-#include "gateway/mint.h"
+#include "gateway/commands/mint.h"
 #include "policy/jws.h"
 #include "tests/unit/check.h"
 #include "tests/unit/signer.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "gateway/log.h"
-#include "gateway/metrics.h"
+#include "gateway/operator/metrics.h"
 #include "tests/unit/check.h"
 
 /* What one call writes to standard error. */

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "gateway/notify.h"
+#include "gateway/operator/notify.h"
 #include "tests/unit/check.h"
 
 /* A bound datagram socket under this name, as a manager has it; -1 when it cannot be made. */

@@ -21,7 +21,7 @@
 
 #include "gateway/audit/event.h"
 #include "gateway/audit/spool.h"
-#include "gateway/command.h"
+#include "gateway/commands/command.h"
 #include "tests/unit/check.h"
 
 static struct event_base *base;

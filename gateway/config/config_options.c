@@ -1,0 +1,347 @@
+/*
+ * config_options.c - the one table of options: what may stand in gateway.conf, and what it means.
+ *
+ * Defaults and ranges are texts in the spelling of the file: they go through the same readers as the file does.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/config/config_parts.h"
+
+#include <assert.h>
+
+static_assert(sizeof(enum credentials_kind) == sizeof(unsigned) && sizeof(enum redirect_mode) == sizeof(unsigned) &&
+    sizeof(enum client_certificate) == sizeof(unsigned) && sizeof(enum certificate_subject) == sizeof(unsigned) &&
+    sizeof(enum certificate_groups) == sizeof(unsigned), "words are stored as unsigned");
+
+static const struct config_word client_certificates[] = {
+	{ "none", CLIENT_CERTIFICATE_NONE, true }, { "optional", CLIENT_CERTIFICATE_OPTIONAL, true },
+	{ "required", CLIENT_CERTIFICATE_REQUIRED, true }, { NULL, 0, false }
+};
+static const struct config_word certificate_subjects[] = {
+	{ "san", CERTIFICATE_SUBJECT_SAN, true }, { "cn", CERTIFICATE_SUBJECT_CN, true }, { NULL, 0, false }
+};
+static const struct config_word certificate_groups[] = {
+	{ "none", CERTIFICATE_GROUPS_NONE, true }, { "o", CERTIFICATE_GROUPS_O, true },
+	{ "ou", CERTIFICATE_GROUPS_OU, true }, { NULL, 0, false }
+};
+static const struct config_word credentials[] = {
+	{ "none", CREDENTIALS_NONE, true }, { "basic", CREDENTIALS_BASIC, true }, { "token", 0, false },
+	{ "ecr", 0, false }, { "acr", 0, false }, { "gar", 0, false }, { NULL, 0, false }
+};
+static const struct config_word redirects[] = {
+	{ "deny", REDIRECT_DENY, true }, { "pass", REDIRECT_PASS, true }, { "follow", 0, false }, { NULL, 0, false }
+};
+static const struct config_word drifts[] = {
+	{ "alarm", DRIFT_ALARM, true }, { "refuse", DRIFT_REFUSE, true }, { "pin", DRIFT_PIN, true }, { NULL, 0, false }
+};
+static const struct config_word algorithms[] = {
+#define ALG(name, family, digest, bytes) { #name, 1u << JWS_##name, true },
+#include "policy/jws_alg.def"
+#undef ALG
+	{ NULL, 0, false }
+};
+static const struct config_word modes[] = {
+	{ "enforce", 0, true }, { "observe", 1, true }, { NULL, 0, false }
+};
+
+#define KEEP(type, member)	offsetof(struct type, member), sizeof(((struct type *)NULL)->member)
+#define PLAIN(type, member)	NULL, KEEP(type, member), 0, false
+#define LIST(type, member)	NULL, NULL, NULL, KEEP(type, member), offsetof(struct type, n_##member), false
+#define STRING(type, member)	NULL, NULL, PLAIN(type, member)
+#define WORD(words, type, member) NULL, NULL, words, KEEP(type, member), 0, false
+#define LATER			NULL, NULL, NULL, 0, 0, 0, true
+#define LIMIT(type, name, fallback, min, max, member, meaning) \
+	{ SECTION_LIMITS, OPTION_##type, name, fallback, min, max, PLAIN(config, limits.member), meaning }
+
+const struct config_option config_options[] = {
+	{ SECTION_ROOT, OPTION_STRING, "external-url", NULL, STRING(config, external_url),
+	    "https URL that clients use; nothing is ever derived from a Host header" },
+	{ SECTION_ROOT, OPTION_STRINGS, "host-names", "", LIST(config, host_names),
+	    "further host names clients may use" },
+	{ SECTION_ROOT, OPTION_INT, "workers", "0", "0", "256", PLAIN(config, workers),
+	    "threads that serve clients; 0: one per core" },
+	{ SECTION_ROOT, OPTION_STRING, "cluster-key", NULL, STRING(config, cluster_key_file),
+	    "file with 1 to 4 secrets of 32 bytes, newest first, shared by replicas; generated if absent" },
+	{ SECTION_ROOT, OPTION_STRING, "control", "auto", STRING(config, control),
+	    "socket for tidewaiter tag; auto: beside the ledger, as in tags.db.sock; empty: none" },
+
+	{ SECTION_LISTEN, OPTION_STRING, "address", NULL, STRING(config_listen, address),
+	    "IP address and port, as in 0.0.0.0:5443 or [::]:5443" },
+	{ SECTION_LISTEN, OPTION_STRINGS, "certificates", NULL, LIST(config_listen, certificates),
+	    "PEM chains, leaf first; an EC and an RSA one may stand side by side" },
+	{ SECTION_LISTEN, OPTION_STRINGS, "private-keys", NULL, LIST(config_listen, private_keys),
+	    "PEM keys in the order of certificates" },
+	{ SECTION_LISTEN, OPTION_STRING, "client-ca", "", STRING(config_listen, client_ca),
+	    "PEM file of the only CAs whose client certificates are believed, roots included" },
+	{ SECTION_LISTEN, OPTION_WORD, "client-certificate", "none",
+	    WORD(client_certificates, config_listen, client_certificate),
+	    "are clients asked for a certificate? required: without one there is no connection" },
+	{ SECTION_LISTEN, OPTION_STRING, "client-crl", "", STRING(config_listen, client_crl),
+	    "PEM file with a current revocation list of every CA in client-ca; empty: revocation is not checked" },
+	{ SECTION_LISTEN, OPTION_STRING, "certificate-issuer", "mtls", STRING(config_listen, certificate.issuer),
+	    "what policies call these identities, as in subject:mtls/<name>" },
+	{ SECTION_LISTEN, OPTION_WORD, "certificate-subject", "san",
+	    WORD(certificate_subjects, config_listen, certificate.subject),
+	    "whose name a certificate without a SPIFFE ID bears: its one DNS name or mail address (san), or its common name (cn)" },
+	{ SECTION_LISTEN, OPTION_WORD, "certificate-groups", "none",
+	    WORD(certificate_groups, config_listen, certificate.groups),
+	    "the part of a certificate's subject that lists groups" },
+	{ SECTION_LISTEN, OPTION_BOOL, "proxy-protocol", "false", NULL, NULL, PLAIN(config_listen, proxy_protocol),
+	    "every connection begins with a PROXY v1 or v2 header; only trusted-proxies may connect" },
+	{ SECTION_LISTEN, OPTION_STRINGS, "trusted-proxies", "", LIST(config_listen, trusted_proxies),
+	    "networks whose word on the client's address is believed: PROXY headers, or X-Forwarded-For" },
+
+	{ SECTION_UPSTREAM, OPTION_STRING, "url", NULL, STRING(config_upstream, url),
+	    "the registry, with the path before /v2/ if it has one; http:// only on this machine" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "ca-file", "", STRING(config_upstream, ca_file),
+	    "PEM file of the only CAs believed; empty: those of the system" },
+	{ SECTION_UPSTREAM, OPTION_STRINGS, "repositories", "*", LIST(config_upstream, repositories),
+	    "patterns, * crosses /; the first upstream that matches is used" },
+	{ SECTION_UPSTREAM, OPTION_WORD, "credentials", "none", WORD(credentials, config_upstream, credentials),
+	    "how the gateway proves itself to the registry" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "username", "", STRING(config_upstream, username),
+	    "for credentials = \"basic\"" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "password-file", "", STRING(config_upstream, password_file),
+	    "for credentials = \"basic\"; a newline at its end does not count" },
+	{ SECTION_UPSTREAM, OPTION_WORD, "redirects", "deny", WORD(redirects, config_upstream, redirects),
+	    "what becomes of a redirect of the registry to its object storage" },
+	{ SECTION_UPSTREAM, OPTION_STRINGS, "redirect-hosts", "", LIST(config_upstream, redirect_hosts),
+	    "hosts that redirects = \"pass\" may name; *.example.com for all below" },
+	{ SECTION_UPSTREAM, OPTION_STRINGS, "upload-hosts", "", LIST(config_upstream, upload_hosts),
+	    "further origins (https://host:port) an upload Location may name" },
+	{ SECTION_UPSTREAM, OPTION_INT, "tag-max", "128", "1", "300", PLAIN(config_upstream, tag_max),
+	    "longest tag the registry takes" },
+
+	{ SECTION_ISSUER, OPTION_STRING, "url", NULL, STRING(config_issuer, url),
+	    "the exact iss of its tokens" },
+	{ SECTION_ISSUER, OPTION_STRINGS, "audiences", NULL, LIST(config_issuer, audiences),
+	    "a token must be meant for one of these (aud)" },
+	{ SECTION_ISSUER, OPTION_WORDS, "algorithms", "RS256", WORD(algorithms, config_issuer, algorithms),
+	    "signature algorithms accepted" },
+	{ SECTION_ISSUER, OPTION_STRING, "jwks-file", "", STRING(config_issuer, jwks_file),
+	    "its public keys (RFC 7517)" },
+	{ SECTION_ISSUER, OPTION_STRING, "jwks-url", "", LATER,
+	    "where its public keys are fetched" },
+	{ SECTION_ISSUER, OPTION_STRING, "groups-claim", "groups", STRING(config_issuer, groups_claim),
+	    "claim that lists groups; dots lead into objects" },
+	{ SECTION_ISSUER, OPTION_STRING, "roles-claim", "roles", STRING(config_issuer, roles_claim),
+	    "claim that lists roles; dots lead into objects" },
+	{ SECTION_ISSUER, OPTION_TIME, "max-lifetime", "24 h", "1 min", "744 h", PLAIN(config_issuer, max_lifetime),
+	    "longest exp - iat accepted" },
+	{ SECTION_ISSUER, OPTION_TIME, "session", "0 s", LATER,
+	    "how long after its token's end a subject may renew ours" },
+
+	{ SECTION_TOKEN_SERVICE, OPTION_STRING, "signing-key", "", LATER,
+	    "key of the gateway's own tokens" },
+	{ SECTION_TOKEN_SERVICE, OPTION_TIME, "lifetime", "900 s", LATER,
+	    "how long the gateway's own tokens live" },
+
+	{ SECTION_POLICY, OPTION_STRINGS, "files", NULL, LIST(config, policy_files),
+	    "policy documents; * and ? match as in a shell, sorted" },
+	{ SECTION_POLICY, OPTION_WORD, "mode", "enforce", WORD(modes, config, observe),
+	    "what becomes of policy denials" },
+
+	{ SECTION_TAGS, OPTION_STRING, "ledger", "sqlite:/var/lib/tidewaiter/tags.db", STRING(config, ledger_url),
+	    "write-once store of tags: sqlite:/path" },
+	{ SECTION_TAGS, OPTION_TIME, "settle", "15 min", "1 s", "24 h", PLAIN(config, settle),
+	    "how long an unanswered push may still reach the registry" },
+	{ SECTION_TAGS, OPTION_WORD, "drift", "alarm", WORD(drifts, config, drift),
+	    "what becomes of pulls of a tag that was moved behind the gateway" },
+	{ SECTION_TAGS, OPTION_BOOL, "read-back", "true", NULL, NULL, PLAIN(config, read_back),
+	    "confirm a push by reading the tag before the client hears 201" },
+
+	{ SECTION_AUDIT, OPTION_STRING, "directory", "/var/log/tidewaiter/audit", STRING(config, audit_directory),
+	    "hash-chained events, one JSON object a line; created if absent" },
+	{ SECTION_AUDIT, OPTION_SIZE, "segment-size", "128 MiB", "64 KiB", "4 GiB", PLAIN(config, audit_segment_size),
+	    "size at which a segment is closed" },
+	{ SECTION_AUDIT, OPTION_STRING, "signing-key", "", LATER,
+	    "Ed25519 key of checkpoints" },
+
+	{ SECTION_ADMIN, OPTION_STRING, "listen", "", STRING(config, admin_listen),
+	    "plain HTTP for /healthz, /readyz and /metrics; empty: none" },
+
+	LIMIT(SIZE, "head", "32 KiB", "4 KiB", "64 KiB", http.head, "whole head of a request"),
+	LIMIT(SIZE, "target", "4 KiB", "1 KiB", "16 KiB", route.target, "request target"),
+	LIMIT(SIZE, "upload-target", "8 KiB", "7 KiB", "16 KiB", route.upload_target, "request target of an upload"),
+	LIMIT(INT, "fields", "100", "20", "1000", http.fields, "fields of a head"),
+	LIMIT(SIZE, "field-name", "64", "32", "256", http.name, "name of a field"),
+	LIMIT(SIZE, "field-value", "8 KiB", "1 KiB", "32 KiB", http.value, "value of a field"),
+	LIMIT(SIZE, "authorization", "24 KiB", "1 KiB", "32 KiB", http.authorization,
+	    "value of Authorization; a token is at most 16 KiB of it"),
+	LIMIT(SIZE, "manifest", "4 MiB", "64 KiB", "4 MiB", manifest, "body of a manifest"),
+	LIMIT(INT, "connections", "10000", "1", "1000000", connections, "open client connections"),
+	LIMIT(INT, "connections-per-ip", "100", "0", "1000000", connections_per_ip,
+	    "open connections of one address; 0: no limit"),
+	LIMIT(INT, "requests-per-connection", "1000", "1", "1000000", requests_per_connection,
+	    "requests before a connection is closed"),
+	LIMIT(TIME, "tls-handshake", "5 s", "100 ms", "60 s", tls_handshake, "end of the handshake"),
+	LIMIT(TIME, "first-byte", "10 s", "100 ms", "5 min", first_byte, "first byte of the first request"),
+	LIMIT(TIME, "head-total", "10 s", "100 ms", "5 min", head_total, "whole head, from its first byte"),
+	LIMIT(TIME, "keep-alive", "60 s", "100 ms", "1 h", keep_alive, "first byte of a further request"),
+	LIMIT(TIME, "body-idle", "30 s", "100 ms", "10 min", body_idle, "next bytes of a body"),
+	LIMIT(TIME, "body-grace", "60 s", "0 s", "1 h", body_grace, "body-min-rate counts from here on"),
+	LIMIT(SIZE, "body-min-rate", "1 KiB", "0", "1 GiB", body_min_rate, "bytes of a body a second; 0: no limit"),
+	LIMIT(TIME, "write-idle", "60 s", "100 ms", "1 h", write_idle, "peer takes none of what we send"),
+	LIMIT(TIME, "connection-age", "1 h", "100 ms", "24 h", connection_age, "no further request after it"),
+	LIMIT(TIME, "upstream-connect", "3 s", "100 ms", "60 s", upstream_connect, "connection to the registry"),
+	LIMIT(TIME, "upstream-first-byte", "60 s", "100 ms", "15 min", upstream_first_byte,
+	    "first byte of the registry's answer"),
+	LIMIT(TIME, "upstream-idle", "30 s", "0 s", "10 min", upstream_idle, "idle connection to the registry"),
+	LIMIT(TIME, "upstream-age", "10 min", "100 ms", "24 h", upstream_age, "oldest connection that is used again"),
+	LIMIT(TIME, "drain", "30 s", "0 s", "1 h", drain, "requests may finish after SIGTERM"),
+	LIMIT(TIME, "token-cache", "60 s", "0 s", "60 s", token_cache, "a verified token is remembered"),
+	LIMIT(INT, "auth-failures", "60", "0", "1000000", auth_failures,
+	    "failed authentications of one address a minute; 0: no limit"),
+};
+
+const size_t config_n_options = sizeof config_options / sizeof *config_options;
+
+static const struct {
+	const char *name;
+	enum config_shape shape;
+} sections[SECTION_MAX] = {
+	[SECTION_ROOT] = { "", SHAPE_GROUP },
+	[SECTION_LISTEN] = { "listen", SHAPE_LIST },
+	[SECTION_UPSTREAM] = { "upstream", SHAPE_NAMED },
+	[SECTION_ISSUER] = { "issuer", SHAPE_NAMED },
+	[SECTION_TOKEN_SERVICE] = { "token-service", SHAPE_GROUP },
+	[SECTION_POLICY] = { "policy", SHAPE_GROUP },
+	[SECTION_TAGS] = { "tags", SHAPE_GROUP },
+	[SECTION_AUDIT] = { "audit", SHAPE_GROUP },
+	[SECTION_ADMIN] = { "admin", SHAPE_GROUP },
+	[SECTION_LIMITS] = { "limits", SHAPE_GROUP },
+};
+
+const char *
+config_section_name(enum config_section s)
+{
+	return sections[s].name;
+}
+
+enum config_shape
+config_section_shape(enum config_section s)
+{
+	return sections[s].shape;
+}
+
+/* ---- the table in print ---- */
+
+void
+config_option_path(const struct config_option *o, char *buf, size_t size)
+{
+	const char *name = sections[o->section].name;
+	bool many = sections[o->section].shape != SHAPE_GROUP;
+
+	snprintf(buf, size, "%s%s%s%s", name, many ? ".*" : "", *name != '\0' ? "." : "", o->name);
+}
+
+/* "deny | pass"; words of later releases are left out. */
+static void
+print_words(FILE *out, const struct config_option *o)
+{
+	const char *between = "";
+
+	for (const struct config_word *w = o->words; w->name != NULL; w++) {
+		if (!w->served)
+			continue;
+		fprintf(out, "%s\"%s\"", between, w->name);
+		between = " | ";
+	}
+}
+
+static void
+print_type(FILE *out, const struct config_option *o)
+{
+	switch (o->type) {
+	case OPTION_STRING:
+		fputs("string", out);
+		break;
+	case OPTION_STRINGS:
+		fputs("list of strings", out);
+		break;
+	case OPTION_SIZE:
+		fputs("size", out);
+		break;
+	case OPTION_TIME:
+		fputs("time", out);
+		break;
+	case OPTION_BOOL:
+		fputs("true | false", out);
+		break;
+	case OPTION_INT:
+		fputs("number", out);
+		break;
+	case OPTION_WORD:
+		print_words(out, o);
+		break;
+	case OPTION_WORDS:
+		fputs("list of ", out);
+		print_words(out, o);
+		break;
+	}
+}
+
+/* As it would be written in the file. */
+static void
+print_value(FILE *out, const struct config_option *o, const char *text)
+{
+	switch (o->type) {
+	case OPTION_STRINGS:
+	case OPTION_WORDS:
+		if (*text == '\0')
+			fputs("[]", out);
+		else
+			fprintf(out, "[\"%s\"]", text);
+		return;
+	case OPTION_STRING:
+	case OPTION_SIZE:
+	case OPTION_TIME:
+	case OPTION_WORD:
+		fprintf(out, "\"%s\"", text);
+		return;
+	case OPTION_BOOL:
+	case OPTION_INT:
+		fputs(text, out);
+		return;
+	}
+}
+
+static void
+print_option(FILE *out, const struct config_option *o)
+{
+	char path[64];
+
+	config_option_path(o, path, sizeof path);
+	fprintf(out, "%s\n    %s; ", path, o->meaning);
+	if (o->later) {
+		fputs("not served yet\n", out);
+		return;
+	}
+	print_type(out, o);
+	if (o->min != NULL) {
+		fputs(", ", out);
+		print_value(out, o, o->min);
+		fputs(" to ", out);
+		print_value(out, o, o->max);
+	}
+	if (o->fallback == NULL) {
+		fputs("; must be given\n", out);
+		return;
+	}
+	fputs("; default ", out);
+	print_value(out, o, o->fallback);
+	fputc('\n', out);
+}
+
+void
+config_print_options_to(FILE *out)
+{
+	for (size_t i = 0; i < config_n_options; i++)
+		print_option(out, &config_options[i]);
+}
+
+void
+config_print_options(void)
+{
+	config_print_options_to(stdout);
+}

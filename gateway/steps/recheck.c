@@ -1,0 +1,79 @@
+/*
+ * recheck.c - a reload asks once more about the downloads that run: what the new configuration denies is cut.
+ *
+ * Uploads are left alone: nothing is published without the PUT of a manifest, which asks for itself.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gateway/steps/recheck.h"
+
+#include "gateway/log.h"
+#include "gateway/request.h"
+
+/* Asked and answered once already, and still being sent or waited for. */
+static bool
+is_download(const struct request *r)
+{
+	return (r->route.op == ROUTE_BLOB_GET || r->route.op == ROUTE_MANIFEST_GET) && r->policy != NULL &&
+	    r->step > STEP_decide && !r->finished && !r->reply_ended && r->refused == REFUSE_NONE;
+}
+
+/* Is there still somebody who says that this is who it was? */
+static bool
+still_known(struct request *r, struct serving *v)
+{
+	const struct identity *who = r->authn.who;
+
+	switch (who->type) {
+	case PRINCIPAL_ANONYMOUS:
+		return true;
+	case PRINCIPAL_JWT:
+		return issuer_table_vouches(v->config->issuers, who->issuer, who->key_id);
+	case PRINCIPAL_CERT:
+		return conn_certificate_refresh(r->conn, v->setup) && r->conn->certificate != NULL &&
+		    r->conn->certificate->who != NULL;
+	case PRINCIPAL_BASIC:
+		break;
+	}
+	return false;
+}
+
+static bool
+allowed(struct request *r, struct serving *v)
+{
+	struct policy *then = r->policy;
+	struct decision d = { .verdict = VERDICT_DENY };
+
+	if (!still_known(r, v))
+		return false;
+	r->policy = policy_ref(v->config->policy);
+	if (decide_again(r, &d) || v->config->observe) {
+		policy_unref(r->policy);
+		r->policy = then;
+		return true;
+	}
+	/* the event names the statement, which lives as long as its snapshot */
+	r->decision = d;
+	policy_unref(then);
+	return false;
+}
+
+void
+recheck_downloads(struct worker *w, struct serving *v)
+{
+	for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+		struct request *r = c->request;
+
+		next = c->next;
+		if (r == NULL || !is_download(r) || allowed(r, v))
+			continue;
+		log_info("req=%s msg=the new configuration denies it: cut", r->id);
+		if (r->status == 0) {
+			request_fail(r, REFUSE_POLICY_CHANGED);
+			continue;
+		}
+		r->refused = REFUSE_POLICY_CHANGED;
+		r->failed = true;
+		conn_abort(c);
+	}
+}
