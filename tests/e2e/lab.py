@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -26,9 +27,18 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
+PORTS = iter(random.Random().sample(range(10000, 30000), 20000))
+
+
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    """Below the ports that the kernel gives to clients: one of those could be taken again before it is used. Each once."""
+    for port in PORTS:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
+        except OSError:
+            pass
+    raise RuntimeError("no free port")
 
 
 def wait_for(condition, seconds=10.0, step=0.02):
