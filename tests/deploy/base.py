@@ -11,7 +11,7 @@ import tarfile
 
 MERGED = ("bin", "lib", "lib64", "sbin")        # Debian 12: links into /usr
 # what keeps an image small and is of no use to a build
-UNWANTED = re.compile(r"/usr/share/(doc|man|locale|info|lintian|bug|zoneinfo)(/|$)")
+UNWANTED = re.compile(r"/usr/share/(doc|man|locale|info|lintian|bug)(/|$)")
 
 
 def records():

@@ -54,10 +54,12 @@ class Daemon(adapters.Docker):
         return self.run("import", tar, name)
 
 
-def build_packages():
-    """What deploy/install-deps would install for a build: its own list."""
+def image_packages():
+    """What `deploy/install-deps image` would install: its own list."""
     with open(os.path.join(labs.ROOT, "deploy/install-deps")) as f:
-        return re.search(r'(?s)^BUILD="(.*?)"', f.read(), re.M).group(1).split()
+        text = f.read()
+    build = re.search(r'(?s)^BUILD="(.*?)"', text, re.M).group(1)
+    return re.search(r'(?m)^image\) want="(.*?)"', text).group(1).replace("$BUILD", build).split()
 
 
 def start(lab, report, what):

@@ -13,7 +13,7 @@ NAME = "tidewaiter:0.1.0"
 
 
 def build(report, docker):
-    ok, said = docker.base("base-build", [*containers.build_packages(), "ca-certificates", "apt"])
+    ok, said = docker.base("base-build", [*containers.image_packages(), "apt"])
     if not report.ok(ok, "a base image out of this machine's packages", said):
         return False
     line = samples.block(README, "sh docker-build").strip()
@@ -48,7 +48,8 @@ def promises(report, docker):
     own = [n for n, m in files.items() if m.uid == 65532]
     report.ok(sorted(own) == ["var/lib/tidewaiter", "var/log/tidewaiter"], "the account owns its two directories, nothing else", repr(own))
     report.ok({"var/lib/dpkg/status.d/libssl3", "var/lib/dpkg/status.d/libc6", "usr/share/doc/tidewaiter/LICENSE",
-               "etc/ssl/certs/ca-certificates.crt"} <= set(files), "records of packages for scanners, certificates, the licence")
+               "etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/Europe/Berlin"} <= set(files),
+              "records of packages for scanners, certificates, time zones, the licence")
     print(f"  note   {config['Size'] / 1e6:.1f} MB, {len(files)} files")
     ok, said = docker.run("run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL", NAME, "version")
     report.ok(ok and said.startswith("tidewaiter "), "says its version", said)
