@@ -31,7 +31,7 @@ LDFLAGS  += $(SAN) -pie -Wl,-z,relro,-z,now -pthread
 LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 POLICY_C  := $(wildcard policy/*.c)
-GATEWAY_C := $(filter-out gateway/main.c,$(wildcard gateway/*.c gateway/*/*.c))
+GATEWAY_C := $(filter-out gateway/main.c,$(wildcard gateway/*.c gateway/*/*.c gateway/*/*/*.c))
 UNIT_C    := $(wildcard tests/unit/test_*.c)
 FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)
 TOOL_C    := $(wildcard tests/tools/*.c)

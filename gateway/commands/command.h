@@ -8,7 +8,7 @@
 
 int run_command(int argc, char **argv);		/* run -c FILE */
 int check_command(int argc, char **argv);	/* check -c FILE */
-int policy_command(int argc, char **argv);	/* policy check|decide */
+int policy_command(int argc, char **argv);	/* policy TOOL ... */
 int audit_command(int argc, char **argv);	/* audit verify */
 int tag_command(int argc, char **argv);		/* tag list|show|history|release|import */
 int token_command(int argc, char **argv);	/* token keygen|mint|verify */

@@ -1,0 +1,84 @@
+/*
+ * documents.c - policy documents from files, read together as the gateway does.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <stdlib.h>
+
+#include "gateway/commands/policy/tool.h"
+#include "gateway/file.h"
+
+#define FILE_MAX ((size_t)16 << 20)
+
+static void
+on_problem(void *ctx, const char *file, int line, const char *reason)
+{
+	struct documents *d = ctx;
+
+	if (d->problems == NULL)
+		fprintf(stderr, "%s:%d: %s\n", file, line, reason);
+	else
+		json_array_append_new(d->problems, json_pack("{s:s, s:i, s:s}", "file", file, "line", line, "reason", reason));
+}
+
+static bool
+add(struct documents *d, const char *path)
+{
+	char err[256];
+	size_t n = 0;
+
+	if (d->n == DOCUMENTS_MAX) {
+		on_problem(d, path, 1, "more than 1024 files");
+		return false;
+	}
+	d->texts[d->n] = file_read(path, FILE_MAX, &n, err, sizeof err);
+	if (d->texts[d->n] == NULL) {
+		on_problem(d, path, 1, err);
+		return false;
+	}
+	d->sources[d->n] = (struct policy_source){ path, { d->texts[d->n], n } };
+	d->n++;
+	return true;
+}
+
+struct policy *
+documents_load(struct documents *d, char **paths, size_t n)
+{
+	struct policy_names names = {
+		.fetch = policy_reads_fetch,
+		.fetch_ctx = &d->reads,
+		.any_vocabulary = d->any_vocabulary,
+	};
+	bool ok = true;
+
+	for (size_t i = 0; i < n; i++)
+		ok = add(d, paths[i]) && ok;
+	return ok ? policy_load(d->sources, d->n, &names, on_problem, d) : NULL;
+}
+
+struct documents *
+documents_new(bool json)
+{
+	struct documents *d = calloc(1, sizeof *d);
+
+	if (d != NULL && json)
+		d->problems = json_array();
+	if (d == NULL || (json && d->problems == NULL)) {
+		fputs("tidewaiter policy: out of memory\n", stderr);
+		free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void
+documents_free(struct documents *d)
+{
+	if (d == NULL)
+		return;
+	for (size_t i = 0; i < d->n; i++)
+		free(d->texts[i]);
+	policy_reads_free(&d->reads);
+	json_decref(d->problems);
+	free(d);
+}
