@@ -122,6 +122,8 @@ struct request {
 	struct span rest;		/* of an answer from memory: not sent yet */
 	struct span warning;		/* for the client, as RFC 9111 section 5.5 has it */
 	struct span redirect;		/* Location of a redirect that is passed on */
+	struct follow *follow;		/* a redirect that is followed */
+	struct span answered_by;	/* origin of a host that takes uploads, when it is not upstream's */
 
 	struct { enum refuse why; struct span sid; } observed;	/* what enforcing would have refused */
 
@@ -224,10 +226,10 @@ enum refuse answer_list(struct request *r, const struct http_head *h, struct spa
 /* lists/list.c: the request is over (NULL is fine). */
 void list_free(struct list *l);
 /*
- * seal.c: a target at upstream, sealed for this caller and `bound`, a repository (uploads) or a path (lists), for a
- * day. {NULL,0} when too long or out of memory.
+ * seal.c: a target at upstream, or at a host it sent us to, sealed for this caller and `bound`, a repository (uploads) or a
+ * path (lists), for a day. {NULL,0} when too long or out of memory.
  */
-struct span seal_target(struct request *r, struct span target, struct span bound) NONNULL(1) WUNRES;
+struct span seal_target(struct request *r, struct span origin, struct span target, struct span bound) NONNULL(1) WUNRES;
 /* False for what was not sealed for this caller, upstream and `bound`, or is too old. */
 bool seal_open(struct request *r, struct span text, struct span bound, struct lease *out) NONNULL(1, 4) WUNRES;
 /* forward.c: path and query at upstream for what is asked without a lease. {NULL,0}: out of memory. */
@@ -235,6 +237,22 @@ struct span forward_target(struct request *r, const struct route *route) NONNULL
 /* forward.c: GET a target of upstream's; ctx of the ops is the request. NULL: *why. */
 struct exchange *forward_get(struct request *r, struct span target, struct span accept,
     const struct exchange_ops *ops, enum refuse *why) NONNULL(1, 4, 5) WUNRES;
+/* follow.c: is this answer a redirect that the gateway follows itself? */
+bool follow_wanted(const struct request *r, const struct http_head *h) NONNULL(1, 2) PURE;
+/* ... where to? The answer's body is then read to its end and forgotten. REFUSE_NONE, or what is wrong with it. */
+enum refuse follow_begin(struct request *r, const struct http_head *h) NONNULL(1, 2) WUNRES;
+/* ... is a redirect's body being read? */
+bool follow_reading(const struct request *r) NONNULL(1) PURE;
+/* ... a piece of it came; false: too much of it. */
+bool follow_body(struct request *r, size_t n) NONNULL(1) WUNRES;
+/* ... it ended: ask there. NULL: *why. */
+struct exchange *follow_go(struct request *r, const struct exchange_ops *ops, enum refuse *why) NONNULL(1, 2, 3) WUNRES;
+/* ... storage answered: a head to relay; or NULL and REFUSE_NONE: it is asked another way; or NULL and why not. */
+const struct http_head *follow_answer(struct request *r, const struct http_head *h, enum refuse *why)
+    NONNULL(1, 2, 3) WUNRES;
+/* follow.c: may a redirect lead there? place is filled in either case. */
+enum refuse redirect_check(struct request *r, const struct http_head *h, struct storage_place *place)
+    NONNULL(1, 2, 3) WUNRES;
 /* forward.c: may this answer be relayed at all? Notes where a redirect leads. */
 enum refuse forward_check(struct request *r, const struct http_head *h) NONNULL(1, 2) WUNRES;
 /* claim.c: where the manifest is sent next: path and query at upstream. {NULL,0}: out of memory. */

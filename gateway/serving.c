@@ -19,7 +19,8 @@ serving_new(struct setup *s, struct loop *loop, struct evdns_base *dns, struct m
 	v->config = s->config;
 	v->refs = 1;
 	v->upstreams = calloc(v->config->n_upstream, sizeof *v->upstreams);
-	if (v->upstreams == NULL)
+	v->storage = storage_new(&env);
+	if (v->upstreams == NULL || v->storage == NULL)
 		goto fail;
 	for (size_t i = 0; i < v->config->n_upstream; i++) {
 		v->upstreams[i] = upstream_new(&env, &v->config->upstream[i], s->upstream_tls[i]);
@@ -48,6 +49,7 @@ serving_unref(struct serving *v)
 	for (size_t i = 0; v->upstreams != NULL && i < v->config->n_upstream; i++)
 		upstream_free(v->upstreams[i]);
 	free(v->upstreams);
+	storage_free(v->storage);
 	setup_unref(v->setup);
 	free(v);
 }
@@ -57,4 +59,5 @@ serving_retire(struct serving *v)
 {
 	for (size_t i = 0; i < v->config->n_upstream; i++)
 		upstream_retire(v->upstreams[i]);
+	storage_retire(v->storage);
 }

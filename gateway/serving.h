@@ -10,12 +10,13 @@
 #define TW_SERVING_H
 
 #include "gateway/setup.h"
-#include "gateway/upstream/upstream.h"
+#include "gateway/upstream/storage.h"
 
 struct serving {
 	struct setup *setup;			/* a reference */
 	const struct config *config;		/* setup's */
 	struct upstream **upstreams;		/* as config->upstream */
+	struct storage *storage;		/* hosts they send us to */
 	unsigned refs;
 };
 

@@ -11,6 +11,14 @@
 #include "gateway/stream/tls.h"
 
 static bool
+make_client(bool wanted, const char *ca_file, SSL_CTX **out, char *why, size_t why_size)
+{
+	if (wanted)
+		*out = tls_client_new(ca_file, why, why_size);
+	return !wanted || *out != NULL;
+}
+
+static bool
 make_tls(struct setup *s, char *err, size_t err_size)
 {
 	const struct config *c = s->config;
@@ -18,7 +26,8 @@ make_tls(struct setup *s, char *err, size_t err_size)
 
 	s->listen_tls = calloc(c->n_listen, sizeof *s->listen_tls);
 	s->upstream_tls = calloc(c->n_upstream, sizeof *s->upstream_tls);
-	if (s->listen_tls == NULL || s->upstream_tls == NULL) {
+	s->storage_tls = calloc(c->n_upstream, sizeof *s->storage_tls);
+	if (s->listen_tls == NULL || s->upstream_tls == NULL || s->storage_tls == NULL) {
 		snprintf(err, err_size, "out of memory");
 		return false;
 	}
@@ -32,11 +41,12 @@ make_tls(struct setup *s, char *err, size_t err_size)
 		}
 	}
 	for (size_t i = 0; i < c->n_upstream; i++) {
-		if (!c->upstream[i].tls)
-			continue;
-		s->upstream_tls[i] = tls_client_new(c->upstream[i].ca_file, why, sizeof why);
-		if (s->upstream_tls[i] == NULL) {
-			snprintf(err, err_size, "upstream %s: %s", c->upstream[i].alias, why);
+		const struct config_upstream *u = &c->upstream[i];
+
+		if (!make_client(u->tls, u->ca_file, &s->upstream_tls[i], why, sizeof why) ||
+		    !make_client(u->redirects == REDIRECT_FOLLOW || u->n_upload_hosts > 0,
+			u->redirects == REDIRECT_FOLLOW ? u->redirect_ca_file : u->ca_file, &s->storage_tls[i], why, sizeof why)) {
+			snprintf(err, err_size, "upstream %s: %s", u->alias, why);
 			return false;
 		}
 	}
@@ -83,8 +93,11 @@ setup_unref(struct setup *s)
 		SSL_CTX_free(s->listen_tls[i]);
 	for (size_t i = 0; s->upstream_tls != NULL && i < s->config->n_upstream; i++)
 		SSL_CTX_free(s->upstream_tls[i]);
+	for (size_t i = 0; s->storage_tls != NULL && i < s->config->n_upstream; i++)
+		SSL_CTX_free(s->storage_tls[i]);
 	free(s->listen_tls);
 	free(s->upstream_tls);
+	free(s->storage_tls);
 	free(s->outcomes);
 	lease_keys_free(s->lease_keys);
 	config_free(s->config);

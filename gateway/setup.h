@@ -20,6 +20,7 @@ struct setup {
 	struct config *config;		/* owned */
 	SSL_CTX **listen_tls;		/* as config->listen */
 	SSL_CTX **upstream_tls;		/* as config->upstream; NULL for http */
+	SSL_CTX **storage_tls;		/* as config->upstream: for hosts it sends us to; NULL: to none */
 	struct lease_keys *lease_keys;
 	/*
 	 * As config->upstream: when it last answered (monotonic ms), or, negative, when it last did not; 0: never asked. The one

@@ -268,6 +268,44 @@ config_pattern_match(const char *pattern, struct span s)
 	return *pattern == '\0';
 }
 
+bool
+config_host_port(struct span s, struct span *host, unsigned *port)
+{
+	const char *colon = s.n == 0 ? NULL : memchr(s.p, ':', s.n);
+	unsigned v = 0;
+
+	*port = 443;
+	*host = s;
+	if (colon == NULL)
+		return true;
+	host->n = (size_t)(colon - s.p);
+	s = span_skip(s, host->n + 1);
+	if (s.n == 0 || s.n > 5 || s.p[0] == '0')
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+		v = v * 10 + (unsigned)(s.p[i] - '0');
+	}
+	*port = v;
+	return v <= 65535;
+}
+
+bool
+config_redirect_allowed(const struct config_upstream *u, struct span host, unsigned port)
+{
+	for (size_t i = 0; i < u->n_redirect_hosts; i++) {
+		struct span want;
+		unsigned at;
+
+		if (!config_host_port(span_of(u->redirect_hosts[i]), &want, &at) || at != port)
+			continue;
+		if (span_starts(want, SPAN("*.")) ? host.n > want.n - 1 && span_ends(host, span_skip(want, 1)) : span_eq(host, want))
+			return true;
+	}
+	return false;
+}
+
 const struct config_upstream *
 config_upstream_for(const struct config *c, struct span repository)
 {

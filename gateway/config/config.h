@@ -40,7 +40,7 @@ struct config_listen {
 };
 
 enum credentials_kind { CREDENTIALS_NONE = 0, CREDENTIALS_BASIC };
-enum redirect_mode { REDIRECT_DENY = 0, REDIRECT_PASS };
+enum redirect_mode { REDIRECT_DENY = 0, REDIRECT_PASS, REDIRECT_FOLLOW };
 
 enum drift_mode { DRIFT_REFUSE = 0, DRIFT_PIN, DRIFT_ALARM };
 
@@ -61,8 +61,9 @@ struct config_upstream {
 	char *username, *password_file;	/* what authorization is made of; "" for none */
 	char *authorization;		/* "Basic ..." ready to send; NULL */
 	enum redirect_mode redirects;
-	char **redirect_hosts;		/* exact, or "*." suffix */
+	char **redirect_hosts;		/* exact, or "*." suffix; with ":port" when it is not 443 */
 	size_t n_redirect_hosts;
+	char *redirect_ca_file;		/* for FOLLOW; NULL: system store */
 	char **upload_hosts;		/* further origins an upload Location may name */
 	size_t n_upload_hosts;
 	size_t tag_max;			/* default 128, at most 300 */
@@ -161,6 +162,8 @@ bool config_replaces(const struct config *old, const struct config *c, FILE *out
 bool config_ask_clients(const struct config_listen *l, SSL_CTX *ctx, char *err, size_t err_size) NONNULL(1, 2, 3) WUNRES;
 /* The first upstream whose patterns match; NULL. */
 const struct config_upstream *config_upstream_for(const struct config *c, struct span repository) NONNULL(1) PURE;
+/* May a redirect lead to this host (lower case) and port? */
+bool config_redirect_allowed(const struct config_upstream *u, struct span host, unsigned port) NONNULL(1) PURE;
 /* '*' matches any run of bytes, '/' too. */
 bool config_pattern_match(const char *pattern, struct span s) NONNULL(1) PURE;
 

@@ -307,10 +307,14 @@ check_credentials(struct config_reader *r, const struct config_place *at, const 
 	}
 }
 
-/* "storage.example.com", or "*.example.com" with two labels at least: not a whole top-level domain. */
+/* "storage.example.com", or "*.example.com" with two labels at least: not a whole top-level domain. Perhaps ":port". */
 static bool
 host_pattern_valid(struct span s)
 {
+	unsigned port;
+
+	if (!config_host_port(s, &s, &port))
+		return false;
 	if (!span_starts(s, SPAN("*.")))
 		return config_host_valid(s);
 	s = span_skip(s, 2);
@@ -324,17 +328,18 @@ check_redirects(struct config_reader *r, const struct config_place *at, const st
 		lower(u->redirect_hosts[i]);
 		if (!host_pattern_valid(span_of(u->redirect_hosts[i])))
 			config_problem(r, at, "redirect-hosts",
-			    "\"%s\" is not a host or *.domain.tld (no scheme, no port)", u->redirect_hosts[i]);
+			    "\"%s\" is not a host or *.domain.tld, with :port if it is not 443 (no scheme)", u->redirect_hosts[i]);
 	}
 	switch (u->redirects) {
 	case REDIRECT_DENY:
 		if (u->n_redirect_hosts > 0)
-			config_problem(r, at, "redirect-hosts", "has no use unless redirects = \"pass\"");
-		return;
+			config_problem(r, at, "redirect-hosts", "has no use with redirects = \"deny\"");
+		break;
 	case REDIRECT_PASS:
+	case REDIRECT_FOLLOW:
 		if (u->n_redirect_hosts == 0)
-			config_problem(r, at, "redirects", "\"pass\" needs redirect-hosts: where to?");
-		return;
+			config_problem(r, at, "redirects", "needs redirect-hosts: where to?");
+		break;
 	}
 }
 
@@ -367,6 +372,10 @@ check_upstream(struct config_reader *r, const struct config_place *at, size_t n)
 
 	if (u->url != NULL && split_url(r, at, u))
 		check_same_registry(r, at, n);
+	if (!given(u->redirect_ca_file))
+		u->redirect_ca_file = NULL;
+	else if (u->redirects != REDIRECT_FOLLOW)
+		config_problem(r, at, "redirect-ca-file", "has no use unless redirects = \"follow\"");
 	if (!given(u->ca_file))
 		u->ca_file = NULL;
 	else if (u->origin != NULL && !u->tls)

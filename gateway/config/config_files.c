@@ -169,6 +169,13 @@ load_upstream(struct config_reader *r, const struct config_place *at, struct con
 			config_problem(r, at, "ca-file", "%s", err);
 		SSL_CTX_free(ctx);
 	}
+	if (u->redirect_ca_file != NULL) {
+		SSL_CTX *ctx = tls_client_new(u->redirect_ca_file, err, sizeof err);
+
+		if (ctx == NULL)
+			config_problem(r, at, "redirect-ca-file", "%s", err);
+		SSL_CTX_free(ctx);
+	}
 	if (u->credentials == CREDENTIALS_BASIC && u->username != NULL && u->password_file != NULL &&
 	    *u->username != '\0' && *u->password_file != '\0')
 		load_password(r, at, u);

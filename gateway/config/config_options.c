@@ -29,7 +29,8 @@ static const struct config_word credentials[] = {
 	{ "ecr", 0, false }, { "acr", 0, false }, { "gar", 0, false }, { NULL, 0, false }
 };
 static const struct config_word redirects[] = {
-	{ "deny", REDIRECT_DENY, true }, { "pass", REDIRECT_PASS, true }, { "follow", 0, false }, { NULL, 0, false }
+	{ "deny", REDIRECT_DENY, true }, { "pass", REDIRECT_PASS, true },
+	{ "follow", REDIRECT_FOLLOW, true }, { NULL, 0, false }
 };
 static const struct config_word drifts[] = {
 	{ "alarm", DRIFT_ALARM, true }, { "refuse", DRIFT_REFUSE, true }, { "pin", DRIFT_PIN, true }, { NULL, 0, false }
@@ -104,9 +105,11 @@ const struct config_option config_options[] = {
 	{ SECTION_UPSTREAM, OPTION_STRING, "password-file", "", STRING(config_upstream, password_file),
 	    "for credentials = \"basic\"; a newline at its end does not count" },
 	{ SECTION_UPSTREAM, OPTION_WORD, "redirects", "deny", WORD(redirects, config_upstream, redirects),
-	    "what becomes of a redirect of the registry to its object storage" },
+	    "a redirect of the registry to its object storage: refused, passed to the client, or followed by the gateway" },
 	{ SECTION_UPSTREAM, OPTION_STRINGS, "redirect-hosts", "", LIST(config_upstream, redirect_hosts),
-	    "hosts that redirects = \"pass\" may name; *.example.com for all below" },
+	    "hosts that redirects may name, over https; *.example.com for all below, host:port unless it is 443" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "redirect-ca-file", "", STRING(config_upstream, redirect_ca_file),
+	    "for redirects = \"follow\": PEM file of the only CAs believed there; empty: those of the system" },
 	{ SECTION_UPSTREAM, OPTION_STRINGS, "upload-hosts", "", LIST(config_upstream, upload_hosts),
 	    "further origins (https://host:port) an upload Location may name" },
 	{ SECTION_UPSTREAM, OPTION_INT, "tag-max", "128", "1", "300", PLAIN(config_upstream, tag_max),

@@ -133,7 +133,7 @@ write_link(struct request *r, struct span *link)
 	} else {
 		if (l->by_name)
 			place = forward_target(r, &l->behind);	/* as many as the client wants, not as we did */
-		ours.cursor = place.p == NULL ? SPAN_NONE : seal_target(r, place, l->path);
+		ours.cursor = place.p == NULL ? SPAN_NONE : seal_target(r, span_of(r->upstream_config->origin), place, l->path);
 		if (ours.cursor.p == NULL)
 			return REFUSE_NO_MEMORY;	/* without it the rest of the list would be missing */
 	}

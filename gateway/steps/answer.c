@@ -115,20 +115,34 @@ answer_refusal(struct request *r, enum refuse why)
 
 /* ---- Location ---- */
 
-/* The path and query of an absolute or absolute-path reference to the upstream itself; p == NULL otherwise. */
-static struct span
-at_upstream(const struct config_upstream *u, struct span url)
+/* Where an absolute or absolute-path reference leads: the upstream itself, or a host that may take uploads. */
+static bool
+split_location(const struct request *r, struct span url, struct span *origin, struct span *target)
 {
-	struct span origin = span_of(u->origin);
+	const struct config_upstream *u = r->upstream_config;
+	struct span here = r->answered_by.p != NULL ? r->answered_by : span_of(u->origin);
+	bool no_scheme = span_starts(url, SPAN("//"));
 
-	if (url.n >= 2 && url.p[0] == '/' && url.p[1] == '/')
-		origin = span_skip(origin, u->tls ? 6 : 5);	/* network-path reference: our scheme */
-	else if (url.n >= 1 && url.p[0] == '/')
-		return url;
-	if (url.n <= origin.n || url.p[origin.n] != '/' ||
-	    !span_eq_nocase((struct span){ url.p, origin.n }, origin))
-		return SPAN_NONE;
-	return span_skip(url, origin.n);
+	*origin = here;
+	*target = url;
+	if (!no_scheme && span_starts(url, SPAN("/")))
+		return true;
+	for (size_t i = 0; i <= u->n_upload_hosts; i++) {
+		struct span one = span_of(i == 0 ? u->origin : u->upload_hosts[i - 1]), written = one;
+
+		/* a network-path reference has the scheme of who said it */
+		if (no_scheme && span_starts(one, SPAN("https:")) != span_starts(here, SPAN("https:")))
+			continue;
+		if (no_scheme)
+			written = span_skip(one, span_starts(one, SPAN("https:")) ? 6 : 5);
+		if (url.n <= written.n || url.p[written.n] != '/' ||
+		    !span_eq_nocase((struct span){ url.p, written.n }, written))
+			continue;
+		*origin = one;
+		*target = span_skip(url, written.n);
+		return true;
+	}
+	return false;
 }
 
 /* Goes into a request line later: visible ASCII only. */
@@ -145,11 +159,11 @@ is_target(struct span s)
 static struct span
 sealed_location(struct request *r, struct span location)
 {
-	struct span target = at_upstream(r->upstream_config, location), text;
+	struct span origin, target, text;
 
-	if (target.p == NULL || !is_target(target))
+	if (location.p == NULL || !split_location(r, location, &origin, &target) || !is_target(target))
 		return SPAN_NONE;
-	text = seal_target(r, target, r->route.repository);
+	text = seal_target(r, origin, target, r->route.repository);
 	if (text.p == NULL)
 		return SPAN_NONE;
 	return arena_printf(r->arena, "/v2/%.*s/blobs/uploads/%.*s", SPAN_FMT(r->route.repository),
@@ -187,8 +201,8 @@ write_location(struct request *r, struct http_writer *w, const struct http_head 
 	if (names_upload(r, h->status)) {
 		ours = sealed_location(r, location);
 		if (ours.p == NULL) {
-			log_warn("req=%s upstream=%s msg=upload Location is not at %s", r->id,
-			    r->upstream_config->alias, r->upstream_config->origin);
+			log_warn("req=%s upstream=%s msg=upload Location is neither at %s nor at one of upload-hosts",
+			    r->id, r->upstream_config->alias, r->upstream_config->origin);
 			return REFUSE_UPSTREAM_LOCATION;
 		}
 	} else if (request_is_write(r) && !request_is_delete(r)) {

@@ -67,10 +67,13 @@ write_common(struct request *r, struct http_writer *w, enum http_method method, 
 	const struct config_upstream *u = r->upstream_config;
 
 	http_write_request_line(w, method, target);
-	http_write_field_id(w, HTTP_FIELD_HOST, span_of(u->host_header));
-	if (u->authorization != NULL)
-		http_write_field_id(w, HTTP_FIELD_AUTHORIZATION, span_of(u->authorization));
-	http_write_field_id(w, HTTP_FIELD_X_FORWARDED_FOR, span_of(r->client.ip));
+	http_write_field_id(w, HTTP_FIELD_HOST, span_of(upstream_config(r->upstream)->host_header));
+	/* the registry's alone: not for a host that it sends uploads to */
+	if (r->answered_by.p == NULL) {
+		if (u->authorization != NULL)
+			http_write_field_id(w, HTTP_FIELD_AUTHORIZATION, span_of(u->authorization));
+		http_write_field_id(w, HTTP_FIELD_X_FORWARDED_FOR, span_of(r->client.ip));
+	}
 	http_write_field(w, SPAN("Accept-Encoding"), SPAN("identity"));
 	if (r->head.field[HTTP_FIELD_USER_AGENT].p != NULL)
 		pass_field(r, w, HTTP_FIELD_USER_AGENT);
@@ -134,7 +137,7 @@ upstream_target(struct request *r)
 	struct span target;
 
 	if (r->route.reference_type == REFERENCE_LEASE) {
-		target = span_skip(r->lease.url, strlen(u->origin));
+		target = span_skip(r->lease.url, r->answered_by.p != NULL ? r->answered_by.n : strlen(u->origin));
 		if (r->route.op != ROUTE_UPLOAD_FINISH)
 			return target;
 		return arena_printf(r->arena, "%.*s%cdigest=%.*s", SPAN_FMT(target),
@@ -143,61 +146,22 @@ upstream_target(struct request *r)
 	return claim_target(r);
 }
 
-/* ---- redirects ---- */
-
-static struct span
-host_of(struct span url)
-{
-	size_t i = 0;
-
-	if (!span_starts(url, SPAN("https://")))
-		return SPAN_NONE;
-	url = span_skip(url, 8);
-	while (i < url.n && url.p[i] != '/' && url.p[i] != ':' && url.p[i] != '?' && url.p[i] != '@' &&
-	    url.p[i] != '#')
-		i++;
-	/* user info would make the host look like another one */
-	return memchr(url.p, '@', url.n) != NULL && i < url.n && url.p[i] == '@' ? SPAN_NONE :
-	    (struct span){ url.p, i };
-}
-
-static bool
-redirect_allowed(const struct config_upstream *u, struct span url)
-{
-	struct span host = host_of(url);
-
-	if (u->redirects != REDIRECT_PASS || host.n == 0)
-		return false;
-	for (size_t i = 0; i < url.n; i++)
-		if (url.p[i] <= ' ' || url.p[i] > '~' || url.p[i] == '\\' || url.p[i] == '"')
-			return false;
-	for (size_t i = 0; i < u->n_redirect_hosts; i++) {
-		struct span want = span_of(u->redirect_hosts[i]);
-
-		if (span_starts(want, SPAN("*.")) && host.n > want.n - 1 &&
-		    span_eq_nocase(span_skip(host, host.n - (want.n - 1)), span_skip(want, 1)))
-			return true;
-		if (span_eq_nocase(host, want))
-			return true;
-	}
-	return false;
-}
-
 enum refuse
 forward_check(struct request *r, const struct http_head *h)
 {
-	struct span location = h->field[HTTP_FIELD_LOCATION];
+	struct storage_place place;
+	enum refuse why;
 
 	if (h->status == 401)
 		return REFUSE_UPSTREAM_AUTH;
 	if (h->status < 300 || h->status >= 400 || h->status == 304)
 		return REFUSE_NONE;
-	/* blobs and manifests may be elsewhere; for anything else a redirect makes no sense */
-	if ((r->route.op != ROUTE_BLOB_GET && r->route.op != ROUTE_MANIFEST_GET) || location.p == NULL ||
-	    !redirect_allowed(r->upstream_config, location))
+	if (r->upstream_config->redirects != REDIRECT_PASS)
 		return REFUSE_UPSTREAM_REDIRECT;
-	r->redirect = location;
-	return REFUSE_NONE;
+	why = redirect_check(r, h, &place);
+	if (why == REFUSE_NONE)
+		r->redirect = h->field[HTTP_FIELD_LOCATION];
+	return why;
 }
 
 /* ---- the answer ---- */
@@ -234,6 +198,34 @@ on_ready(void *ctx)
 		exchange_finish(r->exchange);
 }
 
+/* A redirect is followed: true when this answer is not for the client, or not yet. */
+static bool
+followed(struct request *r, const struct http_head **h)
+{
+	enum refuse why;
+
+	if (follow_wanted(r, *h)) {
+		why = follow_begin(r, *h);
+		*h = NULL;
+	} else if (r->follow != NULL) {
+		*h = follow_answer(r, *h, &why);
+	} else {
+		return false;
+	}
+	if (why != REFUSE_NONE)
+		answer_broken(r, why);
+	return *h == NULL;
+}
+
+/* The head is all there is to it: what follows of the answer is nobody's. */
+static void
+end_with_head(struct request *r)
+{
+	exchange_cancel(r->exchange);
+	r->exchange = NULL;
+	request_replied(r);
+}
+
 static void
 on_head(void *ctx, const struct http_head *h)
 {
@@ -241,6 +233,8 @@ on_head(void *ctx, const struct http_head *h)
 	enum refuse why;
 
 	r->upstream_status = h->status;
+	if (followed(r, &h))
+		return;
 	r->answer_digest = h->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
 	if (request_is_write(r)) {
 		r->kept_back = true;
@@ -254,6 +248,8 @@ on_head(void *ctx, const struct http_head *h)
 		answer_broken(r, why);
 	else if (r->route.op == ROUTE_MANIFEST_GET && r->route.reference_type == REFERENCE_TAG && h->status == 200)
 		drift_watch(r, r->answer_digest);
+	if (why == REFUSE_NONE && r->follow != NULL && r->head.method == HTTP_HEAD)
+		end_with_head(r);
 }
 
 static void
@@ -277,6 +273,11 @@ on_body(void *ctx, struct span payload)
 	struct request *r = ctx;
 	struct stream *s = r->conn->stream;
 
+	if (follow_reading(r)) {
+		if (!follow_body(r, payload.n))
+			answer_broken(r, REFUSE_UPSTREAM_BAD);
+		return;
+	}
 	if (r->kept_back) {
 		keep_body(r, payload);
 		return;
@@ -300,11 +301,20 @@ on_body(void *ctx, struct span payload)
 	}
 }
 
+static const struct exchange_ops forward_ops;
+
 static void
 on_end(void *ctx)
 {
 	struct request *r = ctx;
+	enum refuse why;
 
+	if (follow_reading(r)) {
+		r->exchange = follow_go(r, &forward_ops, &why);
+		if (r->exchange == NULL)
+			request_fail(r, why);
+		return;
+	}
 	if (r->kept_back) {
 		request_continue(r);
 		return;
@@ -373,11 +383,35 @@ forward_get(struct request *r, struct span target, struct span accept, const str
 	return send_request(r, &rq, &w, ops, why);
 }
 
+/* An upload may go on at another host than the registry's, if upload-hosts (still) lists it. False: it may not. */
+static bool
+choose_upload_host(struct request *r)
+{
+	const struct config_upstream *u = r->upstream_config;
+	struct span url = r->lease.url, origin = span_of(u->origin);
+	size_t n = (size_t)(u - r->config->upstream);
+	struct storage_place place;
+
+	if (r->route.reference_type != REFERENCE_LEASE ||
+	    (url.n > origin.n && url.p[origin.n] == '/' && span_starts(url, origin)))
+		return true;
+	for (size_t i = 0; i < u->n_upload_hosts; i++) {
+		origin = span_of(u->upload_hosts[i]);
+		if (url.n <= origin.n || url.p[origin.n] != '/' || !span_starts(url, origin) ||
+		    !storage_place_parse(url, r->arena, &place))
+			continue;
+		r->answered_by = origin;
+		r->upstream = storage_at(r->serving->storage, u, r->serving->setup->storage_tls[n], &place);
+		return r->upstream != NULL;
+	}
+	return false;
+}
+
 enum next
 step_forward(struct request *r)
 {
 	char *buf = room_for_head(r);
-	struct span target = upstream_target(r);
+	struct span target;
 	struct http_writer w;
 	enum refuse why;
 	struct exchange_request rq = {
@@ -387,6 +421,9 @@ step_forward(struct request *r)
 		.framing = r->head.framing,
 	};
 
+	if (!choose_upload_host(r))
+		return request_refuse(r, REFUSE_UPLOAD_UNKNOWN);
+	target = upstream_target(r);
 	if (buf == NULL || target.p == NULL)
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	/* a manifest goes under a claim: the same bytes twice are the same push */

@@ -11,7 +11,7 @@
 #define LIFETIME (24 * 3600)	/* seconds */
 
 struct span
-seal_target(struct request *r, struct span target, struct span bound)
+seal_target(struct request *r, struct span origin, struct span target, struct span bound)
 {
 	const struct config_upstream *u = r->upstream_config;
 	unsigned char nonce[LEASE_NONCE];
@@ -19,7 +19,7 @@ seal_target(struct request *r, struct span target, struct span bound)
 		.expires = r->time_us / 1000000 + LIFETIME,
 		.upstream = span_of(u->alias),
 		.origin = span_of(u->origin),
-		.url = arena_printf(r->arena, "%s%.*s", u->origin, SPAN_FMT(target)),
+		.url = arena_printf(r->arena, "%.*s%.*s", SPAN_FMT(origin), SPAN_FMT(target)),
 	};
 
 	if (l.url.p == NULL || !lease_holder(r->authn.who->issuer, r->authn.who->subject, l.holder))

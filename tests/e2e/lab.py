@@ -398,7 +398,7 @@ limits = {{ {options(all_limits)} }};
             if r.status != 202:
                 return r
             r = c.request("PATCH", r.header("location"), token, body=data)
-            if r.status != 202:
+            if r.status not in (201, 202):      # ECR says 201
                 return r
             where = r.header("location")
             return c.request("PUT", f"{where}{'&' if '?' in where else '?'}digest={digest_of(data)}", token, body=b"")

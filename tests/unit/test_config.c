@@ -354,7 +354,7 @@ test_table(void)
 	}
 	CHECK(strstr(print, "upstream.*.url\n    the registry") != NULL);
 	CHECK(strstr(print, "size, \"4 KiB\" to \"64 KiB\"; default \"32 KiB\"") != NULL);
-	CHECK(strstr(print, "\"deny\" | \"pass\"; default \"deny\"") != NULL);
+	CHECK(strstr(print, "\"deny\" | \"pass\" | \"follow\"; default \"deny\"") != NULL);
 	CHECK(strstr(print, "default [\"*\"]") != NULL);
 	free(print);
 }
