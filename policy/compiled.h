@@ -138,6 +138,8 @@ extern const struct operator_row operator_rows[];
 extern const size_t operator_count;
 /* NULL: no such operator; its case counts, it comes without qualifier and IfExists. */
 const struct operator_row *operator_find(struct span name) PURE;
+/* Whether an operator of this kind can be asked of a key of this type. */
+bool operator_compares(enum operator_kind kind, enum key_type type) PURE;
 
 struct atom {
 	const struct operator_row *row;

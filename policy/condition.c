@@ -311,39 +311,13 @@ values_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 
 /* ---- one key under one operator ---- */
 
-static bool
-compares(enum operator_kind kind, enum key_type type)
-{
-	switch (kind) {
-	case OPERATOR_NONE:
-		return true;
-	case OPERATOR_BOOL:
-		return type == TYPE_BOOL || type == TYPE_ANY;
-	case OPERATOR_NUMBER:
-		return type == TYPE_NUMBER || type == TYPE_ANY;
-	case OPERATOR_DATE:
-		return type == TYPE_DATE || type == TYPE_ANY;
-	case OPERATOR_VERSION:
-		return type == TYPE_VERSION || type == TYPE_ANY;
-	case OPERATOR_STRING:
-		return type == TYPE_STRING || type == TYPE_VERSION || type == TYPE_ANY;
-	case OPERATOR_IP:
-		return type == TYPE_IP || type == TYPE_ANY;
-	case OPERATOR_REGEX:
-		return type == TYPE_STRING || type == TYPE_VERSION || type == TYPE_ANY;
-	case OPERATOR_WINDOW:
-		return type == TYPE_LOCAL;
-	}
-	return false;
-}
-
 /* False after reporting that the operator cannot be asked of the key. */
 static bool
 fits(struct policy_reader *r, const struct place *at, const struct use *use, const struct key_row *key)
 {
 	if (use->row->kind == OPERATOR_NONE)
 		return true;
-	if (!compares(use->row->kind, key->type)) {
+	if (!operator_compares(use->row->kind, key->type)) {
 		parse_problem(r, at, "\"%s\" is not of the type %s compares", at->key, use->row->name);
 		return false;
 	}

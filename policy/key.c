@@ -9,23 +9,31 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Actions of which a request always has the key. */
-#define BIT(name)	((uint32_t)1 << ACTION_##name)
-#define ON_NONE		0u
-#define ON_ALL		UINT32_MAX
-#define ON_REPO		(ON_ALL & ~(BIT(Ping) | BIT(ListRepositories) | BIT(IssueToken)))
-#define ON_MANIFEST	(BIT(PullManifest) | BIT(PushManifest) | BIT(OverwriteTag) | BIT(AppendReferrer) | BIT(DeleteManifest))
-#define ON_BLOB		(BIT(PullBlob) | BIT(MountBlob))
+/* Actions of which a request may have the key, or always has it. */
+enum {
+#define BIT(name)		      (1 << ACTION_##name)
+#define GROUP(name, actions, meaning) ON_##name = (actions),
+#include "policy/group.def"
+#undef GROUP
+#undef BIT
+};
+
+const struct action_group action_groups[] = {
+#define GROUP(name, actions, meaning) { ON_##name, meaning },
+#include "policy/group.def"
+#undef GROUP
+};
+const size_t action_group_count = sizeof action_groups / sizeof *action_groups;
 
 static const struct key_row rows[KEY_MAX] = {
-	[KEY_NONE] = { "", TYPE_STRING, CARDINALITY_ONE, ON_NONE, 1, PARAM_NONE, "no key" },
-#define KEY(id, name, type, cardinality, always, phase, param, meaning) \
-	[KEY_##id] = { name, TYPE_##type, CARDINALITY_##cardinality, ON_##always, phase, PARAM_##param, meaning },
+	[KEY_NONE] = { "", TYPE_STRING, CARDINALITY_ONE, ON_NONE, ON_NONE, 1, PARAM_NONE, "no key" },
+#define KEY(id, name, type, cardinality, on, always, phase, param, meaning) \
+	[KEY_##id] = { name, TYPE_##type, CARDINALITY_##cardinality, ON_##on, ON_##always, phase, PARAM_##param, meaning },
 #include "policy/key.def"
 #undef KEY
 };
 
-static const struct key_row other = { "", TYPE_ANY, CARDINALITY_ANY, ON_NONE, 1, PARAM_NONE, "any key" };
+static const struct key_row other = { "", TYPE_ANY, CARDINALITY_ANY, ON_ALL, ON_NONE, 1, PARAM_NONE, "any key" };
 
 const struct key_row *
 key_row(enum policy_key key)

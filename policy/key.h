@@ -40,7 +40,7 @@ struct key_row {
 	const char *name; /* with a param: up to and with its separator ("jwt:", "time:Local/") */
 	enum key_type type;
 	enum key_cardinality cardinality;
-	uint32_t always; /* bits (1 << enum policy_action): requests for which it is never absent */
+	uint32_t on, always; /* bits (1 << enum policy_action): requests that may have it; for which it is never absent */
 	int phase;
 	enum key_param param;
 	const char *meaning;
@@ -49,6 +49,14 @@ struct key_row {
 const struct key_row *key_row(enum policy_key key) RETURNS_NONNULL PURE;
 /* Names are compared without case, as IAM does; the param is not looked at. KEY_NONE when unknown. */
 enum policy_key key_find(struct span name) PURE;
+
+/* Sets of actions with a name (group.def); the first of equal ones. */
+struct action_group {
+	uint32_t actions;
+	const char *meaning; /* "of a manifest": requests, in words */
+};
+extern const struct action_group action_groups[];
+extern const size_t action_group_count;
 
 /* A key as a policy names it. */
 struct key_ref {

@@ -22,3 +22,29 @@ operator_find(struct span name)
 			return &operator_rows[i];
 	return NULL;
 }
+
+bool
+operator_compares(enum operator_kind kind, enum key_type type)
+{
+	switch (kind) {
+	case OPERATOR_NONE:
+		return true;
+	case OPERATOR_BOOL:
+		return type == TYPE_BOOL || type == TYPE_ANY;
+	case OPERATOR_NUMBER:
+		return type == TYPE_NUMBER || type == TYPE_ANY;
+	case OPERATOR_DATE:
+		return type == TYPE_DATE || type == TYPE_ANY;
+	case OPERATOR_VERSION:
+		return type == TYPE_VERSION || type == TYPE_ANY;
+	case OPERATOR_STRING:
+		return type == TYPE_STRING || type == TYPE_VERSION || type == TYPE_ANY;
+	case OPERATOR_IP:
+		return type == TYPE_IP || type == TYPE_ANY;
+	case OPERATOR_REGEX:
+		return type == TYPE_STRING || type == TYPE_VERSION || type == TYPE_ANY;
+	case OPERATOR_WINDOW:
+		return type == TYPE_LOCAL;
+	}
+	return false;
+}

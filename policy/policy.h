@@ -27,7 +27,7 @@ const char *policy_action_name(enum policy_action a) RETURNS_NONNULL PURE;
 
 enum policy_key {
 	KEY_NONE = 0,
-#define KEY(id, name, type, cardinality, always, phase, param, meaning) KEY_##id,
+#define KEY(id, name, type, cardinality, on, always, phase, param, meaning) KEY_##id,
 #include "key.def"
 #undef KEY
 	KEY_MAX,

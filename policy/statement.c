@@ -261,7 +261,7 @@ action_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 	}
 	parse_strings(r, at, at->key, v, add_action, &s->actions);
 	if (not)
-		s->actions = ~s->actions;
+		s->actions = ~s->actions & action_mask(SPAN("*"));
 }
 
 static void

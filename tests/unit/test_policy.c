@@ -352,8 +352,12 @@ test_names(void)
 		CHECK(policy_action_parse(span_of(policy_action_name((enum policy_action)a))) == (enum policy_action)a);
 	CHECK(policy_action_parse(SPAN("registry:pullblob")) == ACTION_NONE);
 	CHECK(strcmp(policy_action_name(ACTION_MAX), "none") == 0);
-	for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++)
-		CHECK(key_find(span_of(key_row((enum policy_key)k)->name)) == (enum policy_key)k);
+	for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++) {
+		const struct key_row *row = key_row((enum policy_key)k);
+
+		CHECK_ROW(key_find(span_of(row->name)) == (enum policy_key)k, row->name);
+		CHECK_ROW(row->on != 0 && (row->always & ~row->on) == 0, row->name);
+	}
 }
 
 /* A request that is not understood is no question. */
