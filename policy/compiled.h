@@ -76,8 +76,13 @@ enum pattern_flags {
 	PATTERN_ANY_KEY = 16, /* when compiled: any name is a key */
 	PATTERN_LITERAL = 32, /* when compiled: a star that must not stand here is text */
 };
-/* Compile a copy of s in the arena. False with a reason. */
-bool pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, char *err, size_t err_size)
+/* Why a text of a policy is refused. */
+struct reason {
+	enum lint_code code;
+	char text[PATTERN_MAX + 128];
+};
+/* Compile a copy of s in the arena. False with the reason why. */
+bool pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, struct reason *why)
     NONNULL(1, 4, 5) WUNRES;
 /*
  * Does it match the whole of s? A value put in for a variable never acts as a wildcard. A variable without value
@@ -295,12 +300,13 @@ struct policy_reader {
 	const struct policy_names *names; /* never NULL */
 	const struct policy_source *source;
 	struct document *document;
+	struct span sid; /* of the statement being read; empty: of none, or it is none */
 	json_t *sids; /* sid -> "file:line" of the first */
 	struct zone_list *time_zones; /* read so far */
 	size_t regex_bytes;
 	policy_problem *problem;
 	void *ctx;
-	size_t problems;
+	size_t problems; /* errors reported */
 };
 /* The elements that statements of all documents may refer to (Kind, Zones, Sets ...), then the statements. */
 void document_parse(struct policy_reader *r, const json_t *o) NONNULL(1);
@@ -317,7 +323,11 @@ bool fetch_sets(struct policy *p, policy_fetch *fetch, void *fetch_ctx, policy_p
     NONNULL(1, 4) WUNRES;
 
 /* Report what is wrong there. */
-void parse_problem(struct policy_reader *r, const struct place *at, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
+void parse_problem(struct policy_reader *r, const struct place *at, enum lint_code code, const char *fmt, ...)
+    NONNULL(1, 4) PRINTF(4, 5);
+/* Report; fix NULL: that of the row. */
+void finding_report(policy_problem *problem, void *ctx, enum lint_code code, const char *file, int line, struct span sid,
+    const char *reason, const char *fix) NONNULL(1, 4, 7);
 void parse_out_of_memory(struct policy_reader *r, const struct place *at) NONNULL(1);
 /* One string, or an array of at least one: how many, and each in turn; false after reporting a problem. */
 size_t parse_count(const json_t *v) PURE;

@@ -44,9 +44,9 @@ use_parse(struct policy_reader *r, const struct place *at, const char *text)
 	if (use.name.p == NULL)
 		parse_out_of_memory(r, at);
 	else if (use.row == NULL)
-		parse_problem(r, at, "no condition operator \"%s\"", text);
+		parse_problem(r, at, LINT_E101, "no condition operator \"%s\"", text);
 	else if (use.row->kind == OPERATOR_NONE && (use.qualifier != QUALIFIER_NONE || use.if_exists))
-		parse_problem(r, at, "\"%s\": Null takes no qualifier and no IfExists", text);
+		parse_problem(r, at, LINT_E110, "\"%s\": Null takes no qualifier and no IfExists", text);
 	else
 		return use;
 	use.row = NULL;
@@ -66,7 +66,7 @@ add_set(struct policy_reader *r, const struct place *at, struct span s, struct a
 		return true;
 	name = (struct span){ s.p + 6, s.n - 7 };
 	if (atom->row->flags & (PATTERN_NOCASE | PATTERN_WILDCARDS)) {
-		parse_problem(r, at, "\"%.*s\": a set holds texts byte for byte: use StringEquals or StringNotEquals", SPAN_FMT(s));
+		parse_problem(r, at, LINT_E102, "\"%.*s\": a set holds texts byte for byte: use StringEquals or StringNotEquals", SPAN_FMT(s));
 		return false;
 	}
 	for (size_t i = 0; i < r->bundle->n_sets; i++) {
@@ -75,7 +75,7 @@ add_set(struct policy_reader *r, const struct place *at, struct span s, struct a
 			return true;
 		}
 	}
-	parse_problem(r, at, "no set \"%.*s\" in Sets", SPAN_FMT(name));
+	parse_problem(r, at, LINT_E101, "no set \"%.*s\" in Sets", SPAN_FMT(name));
 	return false;
 }
 
@@ -88,7 +88,7 @@ zone_is_known(struct policy_reader *r, const struct place *at, const struct atom
 	for (size_t i = 0; i < r->bundle->n_zones; i++)
 		if (span_eq(r->bundle->zones[i].name, s))
 			return true;
-	parse_problem(r, at, "no zone \"%.*s\" in Zones", SPAN_FMT(s));
+	parse_problem(r, at, LINT_E101, "no zone \"%.*s\" in Zones", SPAN_FMT(s));
 	return false;
 }
 
@@ -113,7 +113,7 @@ add_network(struct policy_reader *r, const struct place *at, struct span s, void
 
 	if (network_parse(s, &((struct network *)(uintptr_t)atom->networks)[i], err, sizeof err))
 		return true;
-	parse_problem(r, at, "%s", err);
+	parse_problem(r, at, LINT_E113, "%s", err);
 	return false;
 }
 
@@ -124,7 +124,7 @@ add_number(struct policy_reader *r, const struct place *at, struct span s, void 
 
 	if (number_parse(s, &((struct number *)(uintptr_t)atom->numbers)[i]))
 		return true;
-	parse_problem(r, at, "\"%.*s\" is not a decimal number: write 10, -1 or 7.5", SPAN_FMT(s));
+	parse_problem(r, at, LINT_E102, "\"%.*s\" is not a decimal number: write 10, -1 or 7.5", SPAN_FMT(s));
 	return false;
 }
 
@@ -135,7 +135,7 @@ add_date(struct policy_reader *r, const struct place *at, struct span s, void *t
 
 	if (date_parse(s, &((struct number *)(uintptr_t)atom->numbers)[i]))
 		return true;
-	parse_problem(r, at, "\"%.*s\" is not a date: write it with its time and zone, 2026-12-18T17:00:00Z, or as "
+	parse_problem(r, at, LINT_E113, "\"%.*s\" is not a date: write it with its time and zone, 2026-12-18T17:00:00Z, or as "
 	    "seconds since 1970", SPAN_FMT(s));
 	return false;
 }
@@ -149,7 +149,7 @@ add_bool(struct policy_reader *r, const struct place *at, struct span s, void *t
 	((struct number *)(uintptr_t)atom->numbers)[i].whole = yes;
 	if (yes || span_eq(s, SPAN("false")))
 		return true;
-	parse_problem(r, at, "\"%.*s\" is neither \"true\" nor \"false\"", SPAN_FMT(s));
+	parse_problem(r, at, LINT_E102, "\"%.*s\" is neither \"true\" nor \"false\"", SPAN_FMT(s));
 	return false;
 }
 
@@ -160,7 +160,7 @@ add_version(struct policy_reader *r, const struct place *at, struct span s, void
 
 	if (version_parse(s, &((struct version *)(uintptr_t)atom->versions)[i]))
 		return true;
-	parse_problem(r, at, "\"%.*s\" is not a version: write numbers joined by dots, 24.0", SPAN_FMT(s));
+	parse_problem(r, at, LINT_E102, "\"%.*s\" is not a version: write numbers joined by dots, 24.0", SPAN_FMT(s));
 	return false;
 }
 
@@ -172,7 +172,7 @@ add_window(struct policy_reader *r, const struct place *at, struct span s, void 
 
 	if (window_parse(s, &((struct window *)(uintptr_t)atom->windows)[i], &why))
 		return true;
-	parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
+	parse_problem(r, at, LINT_E113, "\"%.*s\": %s", SPAN_FMT(s), why);
 	return false;
 }
 
@@ -189,7 +189,7 @@ add_regex(struct policy_reader *r, const struct place *at, struct span s, void *
 		snprintf(err, sizeof err, "the regular expressions of the bundle take more than 256 MiB");
 	((struct regex **)(uintptr_t)atom->regexes)[i] = x;
 	if (x == NULL)
-		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), err);
+		parse_problem(r, at, LINT_E113, "\"%.*s\": %s", SPAN_FMT(s), err);
 	return x != NULL;
 }
 
@@ -202,7 +202,7 @@ null_value(struct policy_reader *r, const struct place *at, const json_t *v, str
 		atom->negated = json_is_false(v) || strcmp(s, "false") == 0;
 		return true;
 	}
-	parse_problem(r, at, "Null takes \"true\" (the key is absent) or \"false\" (it is there)");
+	parse_problem(r, at, LINT_E102, "Null takes \"true\" (the key is absent) or \"false\" (it is there)");
 	return false;
 }
 
@@ -318,16 +318,16 @@ fits(struct policy_reader *r, const struct place *at, const struct use *use, con
 	if (use->row->kind == OPERATOR_NONE)
 		return true;
 	if (!operator_compares(use->row->kind, key->type)) {
-		parse_problem(r, at, "\"%s\" is not of the type %s compares", at->key, use->row->name);
+		parse_problem(r, at, LINT_E102, "\"%s\" is not of the type %s compares", at->key, use->row->name);
 		return false;
 	}
 	if (key->cardinality == CARDINALITY_MANY && use->qualifier == QUALIFIER_NONE) {
-		parse_problem(r, at, "\"%s\" has several values and %.*s compares one: use ForAnyValue:%.*s or "
+		parse_problem(r, at, LINT_E105, "\"%s\" has several values and %.*s compares one: use ForAnyValue:%.*s or "
 		    "ForAllValues:%.*s", at->key, SPAN_FMT(use->name), SPAN_FMT(use->name), SPAN_FMT(use->name));
 		return false;
 	}
 	if (key->cardinality == CARDINALITY_ONE && use->qualifier != QUALIFIER_NONE) {
-		parse_problem(r, at, "\"%s\" has one value: leave the ForAnyValue: or ForAllValues: of %.*s out", at->key,
+		parse_problem(r, at, LINT_E106, "\"%s\" has one value: leave the ForAnyValue: or ForAllValues: of %.*s out", at->key,
 		    SPAN_FMT(use->name));
 		return false;
 	}
@@ -344,7 +344,8 @@ find_key(struct policy_reader *r, const struct place *at, struct atom *atom)
 		return true;
 	}
 	if (!key_parse(atom->name, &atom->key, err, sizeof err)) {
-		parse_problem(r, at, "%s", err);
+		parse_problem(r, at, key_find(atom->name) == KEY_NONE ? LINT_E101 : key_row(key_find(atom->name))->param == PARAM_ZONE ?
+		    LINT_E113 : LINT_E101, "%s", err);
 		return false;
 	}
 	if (key_row(atom->key.key)->param != PARAM_ZONE || span_eq(atom->key.param, SPAN("UTC")))
@@ -387,7 +388,7 @@ operator_body(struct policy_reader *r, const struct place *at, const json_t *key
 	json_t *v;
 
 	if (!json_is_object(keys) || json_object_size(keys) == 0) {
-		parse_problem(r, at, "\"%s\" is not an object of condition keys", at->key);
+		parse_problem(r, at, LINT_E100, "\"%s\" is not an object of condition keys", at->key);
 		return;
 	}
 	if (use.row == NULL)
@@ -398,7 +399,7 @@ operator_body(struct policy_reader *r, const struct place *at, const json_t *key
 		atom_parse(r, &here, &use, v, &atoms[*n]);
 		for (size_t i = first; i < *n; i++)
 			if (same_key(&atoms[i], &atoms[*n]))
-				parse_problem(r, &here, "\"%s\" stands twice under %s", key, use.name.p);
+				parse_problem(r, &here, LINT_E104, "\"%s\" stands twice under %s", key, use.name.p);
 		++*n;
 	}
 }
@@ -424,7 +425,7 @@ condition_parse(struct policy_reader *r, const struct place *at, const json_t *v
 	json_t *keys;
 
 	if (!json_is_object(v)) {
-		parse_problem(r, at, "Condition is not an object of operators");
+		parse_problem(r, at, LINT_E100, "Condition is not an object of operators");
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)v, name, keys)

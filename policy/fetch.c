@@ -33,7 +33,7 @@ fetch_zone(struct policy_reader *r, const struct place *at, struct span name)
 	if (r->names->fetch != NULL && r->names->fetch(r->names->fetch_ctx, POLICY_FILE_ZONE, r->source->name, name.p, &text, err, sizeof err))
 		z->zone = zone_parse(text, r->bundle->arena, err, sizeof err);
 	if (z->zone == NULL) {
-		parse_problem(r, at, "the time zone \"%.*s\": %s", SPAN_FMT(name), err);
+		parse_problem(r, at, LINT_E113, "the time zone \"%.*s\": %s", SPAN_FMT(name), err);
 		return NULL;
 	}
 	z->next = r->time_zones;
@@ -58,9 +58,9 @@ fetch_sets(struct policy *p, policy_fetch *fetch, void *fetch_ctx, policy_proble
 			continue;
 		ok = false;
 		if (line > 0)
-			problem(ctx, b->sets[i].file.p, line, err);
+			finding_report(problem, ctx, LINT_E100, b->sets[i].file.p, line, SPAN_NONE, err, NULL);
 		snprintf(reason, sizeof reason, "the set \"%.*s\", %.*s: %s", SPAN_FMT(b->sets[i].name), SPAN_FMT(b->sets[i].file), err);
-		problem(ctx, b->sets[i].from, b->sets[i].line, reason);
+		finding_report(problem, ctx, LINT_E100, b->sets[i].from, b->sets[i].line, SPAN_NONE, reason, NULL);
 	}
 	return ok;
 }

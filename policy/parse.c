@@ -14,7 +14,7 @@
 /* ---- problems ---- */
 
 void
-parse_problem(struct policy_reader *r, const struct place *at, const char *fmt, ...)
+parse_problem(struct policy_reader *r, const struct place *at, enum lint_code code, const char *fmt, ...)
 {
 	char reason[PATTERN_MAX + 512];
 	va_list ap;
@@ -23,13 +23,13 @@ parse_problem(struct policy_reader *r, const struct place *at, const char *fmt, 
 	vsnprintf(reason, sizeof reason, fmt, ap);
 	va_end(ap);
 	r->problems++;
-	r->problem(r->ctx, r->source->name, place_line(r->source->text, at), reason);
+	finding_report(r->problem, r->ctx, code, r->source->name, place_line(r->source->text, at), r->sid, reason, NULL);
 }
 
 void
 parse_out_of_memory(struct policy_reader *r, const struct place *at)
 {
-	parse_problem(r, at, "out of memory");
+	parse_problem(r, at, LINT_E100, "out of memory");
 }
 
 /* ---- strings: one, or an array of at least one ---- */
@@ -55,11 +55,11 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 	if (json_is_string(v))
 		return add(r, at, parse_text(v), to, 0);
 	if (!json_is_array(v)) {
-		parse_problem(r, at, "%s is not a string or an array of strings", what);
+		parse_problem(r, at, LINT_E100, "%s is not a string or an array of strings", what);
 		return false;
 	}
 	if (json_array_size(v) == 0) {
-		parse_problem(r, at, "%s is empty: write what it stands for, or leave the statement out", what);
+		parse_problem(r, at, LINT_E111, "%s is empty: write what it stands for, or leave the statement out", what);
 		return false;
 	}
 	for (size_t i = 0; i < json_array_size(v); i++) {
@@ -67,7 +67,7 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 		struct place here = { .up = at, .index = i };
 
 		if (!json_is_string(s)) {
-			parse_problem(r, &here, "%s is not an array of strings", what);
+			parse_problem(r, &here, LINT_E100, "%s is not an array of strings", what);
 			ok = false;
 		} else if (!add(r, &here, parse_text(s), to, i)) {
 			ok = false;
@@ -79,13 +79,13 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 bool
 parse_pattern(struct policy_reader *r, const struct place *at, struct span s, unsigned flags, struct pattern *out)
 {
-	char err[PATTERN_MAX + 128];
+	struct reason why;
 
 	if (r->names->any_vocabulary)
 		flags |= PATTERN_ANY_KEY | (flags & PATTERN_WILDCARDS ? 0 : PATTERN_LITERAL);
-	if (pattern_compile(r->bundle->arena, s, flags, out, err, sizeof err))
+	if (pattern_compile(r->bundle->arena, s, flags, out, &why))
 		return true;
-	parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), err);
+	parse_problem(r, at, why.code, "\"%.*s\": %s", SPAN_FMT(s), why.text);
 	return false;
 }
 
@@ -110,7 +110,7 @@ add_network(struct policy_reader *r, const struct place *at, struct span s, void
 
 	if (network_parse(s, (struct network *)to + i, err, sizeof err))
 		return true;
-	parse_problem(r, at, "%s", err);
+	parse_problem(r, at, LINT_E113, "%s", err);
 	return false;
 }
 
@@ -127,14 +127,14 @@ zone_parse_member(struct policy_reader *r, const struct place *at, const json_t 
 	}
 	for (size_t i = 0; i < b->n_zones; i++) {
 		if (span_eq(b->zones[i].name, name)) {
-			parse_problem(r, at, "the zone \"%s\" is there twice", at->key);
+			parse_problem(r, at, LINT_E104, "the zone \"%s\" is there twice", at->key);
 			return;
 		}
 	}
 	if (!name_ok(at->key))
-		parse_problem(r, at, "the name of a zone is 1 to 64 of A-Z a-z 0-9 . _ -");
+		parse_problem(r, at, LINT_E100, "the name of a zone is 1 to 64 of A-Z a-z 0-9 . _ -");
 	else if (b->n_zones == ZONES_MAX)
-		parse_problem(r, at, "more than %u zones", ZONES_MAX);
+		parse_problem(r, at, LINT_E100, "more than %u zones", ZONES_MAX);
 	else if (parse_strings(r, at, "a zone", v, add_network, networks))
 		b->zones[b->n_zones++] = (struct network_zone){ name, networks, parse_count(v) };
 }
@@ -148,21 +148,21 @@ set_parse_member(struct policy_reader *r, const struct place *at, const json_t *
 	struct span file = parse_text(v);
 
 	if (!span_starts(file, SPAN("file:")) || file.n == 5 || memchr(file.p, '\0', file.n) != NULL) {
-		parse_problem(r, at, "a set is \"file:<path>\": one value a line, the path from here");
+		parse_problem(r, at, LINT_E100, "a set is \"file:<path>\": one value a line, the path from here");
 		return;
 	}
 	for (size_t i = 0; i < b->n_sets; i++) {
 		if (span_eq(b->sets[i].name, span_of(at->key))) {
-			parse_problem(r, at, "the set \"%s\" is there twice", at->key);
+			parse_problem(r, at, LINT_E104, "the set \"%s\" is there twice", at->key);
 			return;
 		}
 	}
 	if (!name_ok(at->key)) {
-		parse_problem(r, at, "the name of a set is 1 to 64 of A-Z a-z 0-9 . _ -");
+		parse_problem(r, at, LINT_E100, "the name of a set is 1 to 64 of A-Z a-z 0-9 . _ -");
 		return;
 	}
 	if (b->n_sets == SETS_MAX) {
-		parse_problem(r, at, "more than %u sets", SETS_MAX);
+		parse_problem(r, at, LINT_E100, "more than %u sets", SETS_MAX);
 		return;
 	}
 	b->sets[b->n_sets].name = arena_dup(b->arena, span_of(at->key));
@@ -184,7 +184,7 @@ each_member(struct policy_reader *r, const struct place *at, const json_t *o, me
 	json_t *v;
 
 	if (!json_is_object(o)) {
-		parse_problem(r, at, "%s is not an object of names", at->key);
+		parse_problem(r, at, LINT_E100, "%s is not an object of names", at->key);
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
@@ -201,14 +201,14 @@ static void
 version_element(struct policy_reader *r, const struct place *at, const json_t *v)
 {
 	if (!json_is_string(v) || (!r->names->any_vocabulary && strcmp(json_string_value(v), VERSION) != 0))
-		parse_problem(r, at, "Version is \"" VERSION "\"");
+		parse_problem(r, at, LINT_E100, "Version is \"" VERSION "\"");
 }
 
 static void
 text_element(struct policy_reader *r, const struct place *at, const json_t *v)
 {
 	if (!json_is_string(v))
-		parse_problem(r, at, "%s is not a string", at->key);
+		parse_problem(r, at, LINT_E100, "%s is not a string", at->key);
 }
 
 static void
@@ -229,7 +229,7 @@ kind_element(struct policy_reader *r, const struct place *at, const json_t *v)
 	else if (span_eq(kind, SPAN("Grant")))
 		r->document->kind = DOCUMENT_GRANT;
 	else
-		parse_problem(r, at, "Kind is \"Guardrail\" (Deny only) or \"Grant\" (within its Scope)");
+		parse_problem(r, at, LINT_E100, "Kind is \"Guardrail\" (Deny only) or \"Grant\" (within its Scope)");
 }
 
 static bool
@@ -242,7 +242,7 @@ add_scope(struct policy_reader *r, const struct place *at, struct span s, void *
 	/* a prefix, so that what lies within it can be told at load */
 	if (!p->variables && (pattern_is_literal(p) || (p->n == 2 && p->parts[1].kind == PART_ANY)))
 		return true;
-	parse_problem(r, at, "\"%.*s\": a Scope is a resource, or the beginning of some with one * behind it", SPAN_FMT(s));
+	parse_problem(r, at, LINT_E100, "\"%.*s\": a Scope is a resource, or the beginning of some with one * behind it", SPAN_FMT(s));
 	return false;
 }
 
@@ -275,7 +275,7 @@ static void
 statements_element(struct policy_reader *r, const struct place *at, const json_t *v)
 {
 	if (!json_is_object(v) && !json_is_array(v))
-		parse_problem(r, at, "Statement is not an array of statements");
+		parse_problem(r, at, LINT_E100, "Statement is not an array of statements");
 }
 
 static void
@@ -310,7 +310,7 @@ member_parse(struct policy_reader *r, const struct place *at, const json_t *v)
 	while (i < N_ELEMENTS && strcmp(elements[i].name, at->key) != 0)
 		i++;
 	if (i == N_ELEMENTS)
-		parse_problem(r, at, "a policy document has no element \"%s\"", at->key);
+		parse_problem(r, at, LINT_E101, "a policy document has no element \"%s\"", at->key);
 	else
 		elements[i].parse(r, at, v);
 }
@@ -323,7 +323,7 @@ document_parse(struct policy_reader *r, const json_t *o)
 	json_t *v;
 
 	if (!json_is_object(o)) {
-		parse_problem(r, &top, "a policy document is an object");
+		parse_problem(r, &top, LINT_E100, "a policy document is an object");
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
@@ -332,11 +332,11 @@ document_parse(struct policy_reader *r, const json_t *o)
 		member_parse(r, &here, v);
 	}
 	if (json_object_get(o, "Version") == NULL && !r->names->any_vocabulary)
-		parse_problem(r, &top, "the document has no Version (\"" VERSION "\")");
+		parse_problem(r, &top, LINT_E100, "the document has no Version (\"" VERSION "\")");
 	if (json_object_get(o, "Statement") == NULL)
-		parse_problem(r, &top, "the document has no Statement");
+		parse_problem(r, &top, LINT_E100, "the document has no Statement");
 	if ((json_object_get(o, "Scope") != NULL) != (r->document->kind == DOCUMENT_GRANT) && r->problems == 0)
-		parse_problem(r, &top, "Kind \"Grant\" and Scope go together: a Grant reaches what its Scope names and no more");
+		parse_problem(r, &top, LINT_E100, "Kind \"Grant\" and Scope go together: a Grant reaches what its Scope names and no more");
 }
 
 void

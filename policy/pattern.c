@@ -16,15 +16,21 @@ struct compiler {
 	char *text; /* room for all text of the pattern */
 	size_t used;
 	unsigned variables;
-	char *err;
-	size_t err_size;
+	struct reason *why;
 };
+
+static bool
+refuse_as(struct compiler *c, enum lint_code code, const char *reason)
+{
+	c->why->code = code;
+	snprintf(c->why->text, sizeof c->why->text, "%s", reason);
+	return false;
+}
 
 static bool
 refuse(struct compiler *c, const char *reason)
 {
-	snprintf(c->err, c->err_size, "%s", reason);
-	return false;
+	return refuse_as(c, LINT_E100, reason);
 }
 
 static void
@@ -113,15 +119,16 @@ key_of_variable(struct compiler *c, struct span name, unsigned flags, struct par
 		part->key = (struct key_ref){ .key = KEY_OTHER, .param = name };
 		return true;
 	}
-	if (!key_parse(name, &part->key, c->err, c->err_size))
+	c->why->code = LINT_E101;
+	if (!key_parse(name, &part->key, c->why->text, sizeof c->why->text))
 		return false;
 	if (key_row(part->key.key)->cardinality == CARDINALITY_MANY)
-		return refuse(c, "a key of several values cannot be a variable");
+		return refuse_as(c, LINT_E105, "a key of several values cannot be a variable");
 	if (part->key.key == KEY_TIME_NOW || key_row(part->key.key)->param == PARAM_ZONE)
-		return refuse(c, "a time cannot be a variable");
+		return refuse_as(c, LINT_E102, "a time cannot be a variable");
 	claim = part->key.key == KEY_JWT ? claim_row(part->key.param) : NULL;
 	if (claim != NULL && claim->cardinality == CARDINALITY_MANY)
-		return refuse(c, "a key of several values cannot be a variable");
+		return refuse_as(c, LINT_E105, "a key of several values cannot be a variable");
 	part->path = (claim != NULL && claim->shape == SHAPE_PATH) || part->key.key == KEY_REGISTRY_REPOSITORY;
 	return true;
 }
@@ -175,8 +182,7 @@ compile(struct compiler *c, struct arena *a, struct span s, unsigned flags)
 		} else if ((byte == '*' || byte == '?') && (flags & PATTERN_LITERAL)) {
 			add_text(c, byte);
 		} else if ((byte == '*' || byte == '?') && !(flags & PATTERN_WILDCARDS)) {
-			return refuse(c, "* and ? are no wildcards here: use StringLike, or ${*} and ${?} for the "
-					 "characters themselves");
+			return refuse_as(c, LINT_E112, "* and ? are no wildcards here: use StringLike");
 		} else if (byte == '*') {
 			add_wildcard(c, PART_ANY);
 		} else if (byte == '?') {
@@ -189,9 +195,9 @@ compile(struct compiler *c, struct arena *a, struct span s, unsigned flags)
 }
 
 bool
-pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, char *err, size_t err_size)
+pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, struct reason *why)
 {
-	struct compiler c = { .err = err, .err_size = err_size };
+	struct compiler c = { .why = why };
 	size_t special = 0;
 	struct span source;
 

@@ -118,7 +118,7 @@ static void
 out_of_memory(struct policy_reader *r)
 {
 	r->problems++;
-	r->problem(r->ctx, r->source->name, 1, "out of memory");
+	finding_report(r->problem, r->ctx, LINT_E100, r->source->name, 1, SPAN_NONE, "out of memory", NULL);
 }
 
 /* What the documents say of themselves, all of them before the statements of any. */
@@ -135,7 +135,8 @@ read_document(struct policy_reader *r, struct document *d, json_t **o)
 		out_of_memory(r);
 	} else if (*o == NULL) {
 		r->problems++;
-		r->problem(r->ctx, r->source->name, line, err);
+		finding_report(r->problem, r->ctx, strstr(err, "duplicate") != NULL ? LINT_E104 : LINT_E100, r->source->name, line,
+		    SPAN_NONE, err, NULL);
 	} else {
 		document_parse(r, *o);
 	}
@@ -215,7 +216,7 @@ policy_reload_sets(struct policy *p, policy_fetch *fetch, void *fetch_ctx, polic
 	if (fresh != NULL && fetch_sets(fresh, fetch, fetch_ctx, problem, ctx) && hash_snapshot(fresh))
 		return fresh;
 	if (fresh == NULL)
-		problem(ctx, "policy", 1, "out of memory");
+		finding_report(problem, ctx, LINT_E100, "policy", 1, SPAN_NONE, "out of memory", NULL);
 	policy_free(fresh);
 	return NULL;
 }

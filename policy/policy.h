@@ -158,18 +158,50 @@ struct policy_names {
 	 */
 	bool any_vocabulary;
 };
-/* Called for each problem: "file:line: reason" is what the user sees. */
-typedef void policy_problem(void *ctx, const char *file, int line, const char *reason);
+
+enum lint_code {
+	LINT_NONE = 0,
+#define LINT(code, severity, title, fix) LINT_##code,
+#include "lint.def"
+#undef LINT
+	LINT_MAX
+};
+enum lint_severity {
+	SEVERITY_ERROR = 0,	/* the documents do not load */
+	SEVERITY_WARNING,	/* they do */
+};
+struct lint_row {
+	const char *code;	/* "E108" */
+	enum lint_severity severity;
+	const char *title, *fix;
+};
+/* Row of a code; that of LINT_NONE is an error without a name. */
+const struct lint_row *lint_row(enum lint_code code) RETURNS_NONNULL PURE;
+
+/* What is wrong with a document, or unwise. All of it is borrowed during the call. */
+struct policy_finding {
+	enum lint_code code;
+	const char *file;
+	int line;		/* from 1 */
+	struct span sid;	/* of the statement it is about; empty: of none */
+	const char *reason;	/* what is wrong, here */
+	const char *fix;	/* what to do */
+};
+/* Called for each. "file:line: " and policy_finding_text() behind it is what the user sees. */
+typedef void policy_problem(void *ctx, const struct policy_finding *f);
+/* "E108 Sid OldDocker: <reason>; <fix>", as far as there is room. */
+#define FINDING_TEXT_MAX 4096u
+void policy_finding_text(const struct policy_finding *f, char out[static FINDING_TEXT_MAX]) NONNULL(1, 2);
 
 /*
- * Compile documents to a snapshot with one reference. NULL after reporting at least one problem. Zero sources
+ * Compile documents to a snapshot with one reference. NULL after reporting at least one error; warnings do not count. Zero sources
  * give a snapshot that denies everything. names may be NULL: aliases are then not checked.
  */
 struct policy *policy_load(const struct policy_source *sources, size_t n, const struct policy_names *names,
     policy_problem *problem, void *ctx) NONNULL(4) WUNRES;
 
 /*
- * A snapshot with the same statements and its Sets read anew. NULL after reporting at least one problem. p stays what
+ * A snapshot with the same statements and its Sets read anew. NULL after reporting at least one error. p stays what
  * it is: decisions that run keep the sets they began with.
  */
 struct policy *policy_reload_sets(struct policy *p, policy_fetch *fetch, void *fetch_ctx, policy_problem *problem,

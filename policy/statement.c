@@ -89,7 +89,7 @@ add_principal(struct policy_reader *r, const struct place *at, struct span s, vo
 	const char *why = r->names->any_vocabulary ? NULL : principal_problem(r, s);
 
 	if (why != NULL) {
-		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
+		parse_problem(r, at, LINT_E101, "\"%.*s\": %s", SPAN_FMT(s), why);
 		return false;
 	}
 	return parse_pattern(r, at, s, PATTERN_WILDCARDS, (struct pattern *)to + i);
@@ -139,7 +139,7 @@ parse_resource(struct policy_reader *r, const struct place *at, struct span s, v
 	const char *why = r->names->any_vocabulary ? NULL : resource_problem(r, s);
 
 	if (why != NULL) {
-		parse_problem(r, at, "\"%.*s\": %s", SPAN_FMT(s), why);
+		parse_problem(r, at, LINT_E101, "\"%.*s\": %s", SPAN_FMT(s), why);
 		return false;
 	}
 	return parse_pattern(r, at, s, PATTERN_WILDCARDS | PATTERN_VARIABLES, (struct pattern *)to + i);
@@ -165,7 +165,7 @@ add_resource(struct policy_reader *r, const struct place *at, struct span s, voi
 	while (k < d->n_scope && !within(&d->scope[k], (struct pattern *)to + i))
 		k++;
 	if (d->kind == DOCUMENT_GRANT && k == d->n_scope) {
-		parse_problem(r, at, "\"%.*s\" reaches beyond the Scope of this Grant", SPAN_FMT(s));
+		parse_problem(r, at, LINT_E115, "\"%.*s\" reaches beyond the Scope of this Grant", SPAN_FMT(s));
 		return false;
 	}
 	return true;
@@ -181,7 +181,7 @@ add_action(struct policy_reader *r, const struct place *at, struct span s, void 
 	(void)i;
 	*actions |= mask;
 	if (mask == 0)
-		parse_problem(r, at, "no action \"%.*s\"", SPAN_FMT(s));
+		parse_problem(r, at, LINT_E101, "no action \"%.*s\"", SPAN_FMT(s));
 	return mask != 0;
 }
 
@@ -271,9 +271,9 @@ effect_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 
 	s->deny = strcmp(effect, "Deny") == 0;
 	if (!s->deny && strcmp(effect, "Allow") != 0)
-		parse_problem(r, at, "Effect is \"Allow\" or \"Deny\"");
+		parse_problem(r, at, LINT_E100, "Effect is \"Allow\" or \"Deny\"");
 	else if (!s->deny && r->document->kind == DOCUMENT_GUARDRAIL)
-		parse_problem(r, at, "a Guardrail only denies: an Allow belongs into a Grant");
+		parse_problem(r, at, LINT_E115, "a Guardrail only denies: an Allow belongs into a Grant");
 }
 
 static void
@@ -282,11 +282,11 @@ message_parse(struct policy_reader *r, const struct place *at, const json_t *v, 
 	struct span m = parse_text(v);
 
 	if (m.p == NULL || m.n == 0 || m.n > MESSAGE_MAX) {
-		parse_problem(r, at, "Message is a text of at most %u bytes", MESSAGE_MAX);
+		parse_problem(r, at, LINT_E100, "Message is a text of at most %u bytes", MESSAGE_MAX);
 		return;
 	}
 	if (has_control(m)) {
-		parse_problem(r, at, "Message has a control character");
+		parse_problem(r, at, LINT_E100, "Message has a control character");
 		return;
 	}
 	s->message = arena_dup(r->bundle->arena, m);
@@ -307,6 +307,15 @@ sid_ok(struct span sid, bool any)
 	return sid.n > 0 && sid.n <= (any ? PATTERN_MAX : SID_MAX) && !has_control(sid);
 }
 
+/* Of a statement not yet read, for what is said of it; empty when it has none that could be said. */
+static struct span
+sid_of(const json_t *o, bool any)
+{
+	struct span sid = parse_text(json_object_get(o, "Sid"));
+
+	return sid_ok(sid, any) ? sid : SPAN_NONE;
+}
+
 static void
 sid_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
 {
@@ -315,12 +324,12 @@ sid_parse(struct policy_reader *r, const struct place *at, const json_t *v, stru
 	json_t *here;
 
 	if (sid.p == NULL || !sid_ok(sid, r->names->any_vocabulary)) {
-		parse_problem(r, at, "Sid is 1 to %u of A-Z a-z 0-9 . _ -", SID_MAX);
+		parse_problem(r, at, LINT_E100, "Sid is 1 to %u of A-Z a-z 0-9 . _ -", SID_MAX);
 		return;
 	}
 	first = json_object_getn(r->sids, sid.p, sid.n);
 	if (first != NULL && !r->names->any_vocabulary) {
-		parse_problem(r, at, "Sid \"%.*s\" is taken: %s", SPAN_FMT(sid), json_string_value(first));
+		parse_problem(r, at, LINT_E103, "Sid \"%.*s\" is taken: %s", SPAN_FMT(sid), json_string_value(first));
 		return;
 	}
 	here = json_sprintf("%s:%d", r->source->name, place_line(r->source->text, at));
@@ -336,7 +345,7 @@ mode_parse(struct policy_reader *r, const struct place *at, const json_t *v, str
 
 	s->shadow = span_eq(mode, SPAN("Shadow"));
 	if (!s->shadow && !span_eq(mode, SPAN("Enforce")))
-		parse_problem(r, at, "Mode is \"Enforce\" or \"Shadow\" (recorded, never enforced)");
+		parse_problem(r, at, LINT_E100, "Mode is \"Enforce\" or \"Shadow\" (recorded, never enforced)");
 }
 
 static void
@@ -345,7 +354,7 @@ moment_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 	struct number moment = { 0 };
 
 	if (!json_is_string(v) || !date_parse(parse_text(v), &moment) || moment.whole <= 0) {
-		parse_problem(r, at, "%s is a date with its time and zone: 2026-12-18T17:00:00Z", at->key);
+		parse_problem(r, at, LINT_E113, "%s is a date with its time and zone: 2026-12-18T17:00:00Z", at->key);
 		return;
 	}
 	if (strcmp(at->key, "Expires") == 0)
@@ -353,7 +362,7 @@ moment_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 	else
 		s->not_before = moment.whole;
 	if (s->expires != 0 && s->expires <= s->not_before)
-		parse_problem(r, at, "the statement expires before it begins");
+		parse_problem(r, at, LINT_E100, "the statement expires before it begins");
 }
 
 static void
@@ -364,7 +373,7 @@ labels_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 	json_t *text;
 
 	if (!json_is_object(v) || json_object_size(v) > LABELS_MAX) {
-		parse_problem(r, at, "Labels is an object of at most %u texts", LABELS_MAX);
+		parse_problem(r, at, LINT_E100, "Labels is an object of at most %u texts", LABELS_MAX);
 		return;
 	}
 	if (labels == NULL) {
@@ -377,7 +386,7 @@ labels_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 		struct span name = span_of(key), value = parse_text(text);
 
 		if (name.n > LABEL_MAX || has_control(name) || value.p == NULL || value.n > LABEL_MAX || has_control(value)) {
-			parse_problem(r, &here, "a label is a text of at most %u bytes", LABEL_MAX);
+			parse_problem(r, &here, LINT_E100, "a label is a text of at most %u bytes", LABEL_MAX);
 			return;
 		}
 		labels[s->n_labels].name = arena_dup(r->bundle->arena, name);
@@ -439,9 +448,9 @@ element_of(struct policy_reader *r, const struct place *here, const json_t *v, s
 	while (i < N_ELEMENTS && strcmp(elements[i].name, here->key) != 0)
 		i++;
 	if (i == N_ELEMENTS && strcmp(here->key, "//") != 0)
-		parse_problem(r, here, "a statement has no element \"%s\"", here->key);
+		parse_problem(r, here, LINT_E101, "a statement has no element \"%s\"", here->key);
 	else if (i < N_ELEMENTS && elements[i].refusal != NULL && !r->names->any_vocabulary)
-		parse_problem(r, here, "%s %s", here->key, elements[i].refusal);
+		parse_problem(r, here, LINT_E117, "%s %s", here->key, elements[i].refusal);
 	else if (i < N_ELEMENTS)
 		elements[i].parse(r, here, v, s);
 }
@@ -456,13 +465,13 @@ check_whole(struct policy_reader *r, const struct place *at, const json_t *o, co
 	for (size_t i = 0; i < N_ELEMENTS; i++)
 		if (json_object_get(o, elements[i].name) == NULL &&
 		    elements[i].need >= (r->names->any_vocabulary ? NEED_ALWAYS : NEED_OURS))
-			parse_problem(r, at, "the statement has no %s", elements[i].name);
+			parse_problem(r, at, LINT_E100, "the statement has no %s", elements[i].name);
 	if (!action && !not_action)
-		parse_problem(r, at, "the statement has no Action");
+		parse_problem(r, at, LINT_E100, "the statement has no Action");
 	if (action && not_action)
-		parse_problem(r, &here, "Action and NotAction exclude each other");
+		parse_problem(r, &here, LINT_E100, "Action and NotAction exclude each other");
 	if (not_action && !s->deny && !r->names->any_vocabulary)
-		parse_problem(r, &here, "NotAction stands in a Deny only: in an Allow it grants what nobody has named");
+		parse_problem(r, &here, LINT_E100, "NotAction stands in a Deny only: in an Allow it grants what nobody has named");
 }
 
 void
@@ -478,8 +487,9 @@ statement_parse(struct policy_reader *r, const struct place *at, const json_t *o
 	}
 	s->document = r->document;
 	s->line = at->line;
+	r->sid = sid_of(o, r->names->any_vocabulary);
 	if (!json_is_object(o)) {
-		parse_problem(r, at, "a statement is an object");
+		parse_problem(r, at, LINT_E100, "a statement is an object");
 		return;
 	}
 	json_object_foreach ((json_t *)(uintptr_t)o, key, v) {
@@ -488,4 +498,5 @@ statement_parse(struct policy_reader *r, const struct place *at, const json_t *o
 		element_of(r, &here, v, s);
 	}
 	check_whole(r, at, o, s);
+	r->sid = SPAN_NONE;
 }

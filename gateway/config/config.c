@@ -150,22 +150,38 @@ config_warning(struct config_reader *r, const struct config_place *at, const cha
 	fputc('\n', r->out);
 }
 
-void
-config_file_problem(struct config_reader *r, const char *file, int line, const char *fmt, ...)
+static void PRINTF(4, 0)
+say_of_file(struct config_reader *r, const char *file, int line, const char *fmt, va_list ap)
 {
-	va_list ap;
-
-	r->problems++;
 	if (r->out == NULL)
 		return;
 	if (line > 0)
 		fprintf(r->out, "%s:%d: ", file, line);
 	else
 		fprintf(r->out, "%s: ", file);
-	va_start(ap, fmt);
 	vfprintf(r->out, fmt, ap);
-	va_end(ap);
 	fputc('\n', r->out);
+}
+
+void
+config_file_problem(struct config_reader *r, const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+
+	r->problems++;
+	va_start(ap, fmt);
+	say_of_file(r, file, line, fmt, ap);
+	va_end(ap);
+}
+
+void
+config_file_warning(struct config_reader *r, const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say_of_file(r, file, line, fmt, ap);
+	va_end(ap);
 }
 
 struct config_place

@@ -393,9 +393,19 @@ find_policy_files(struct config_reader *r, const struct config_place *at, struct
 }
 
 static void
-on_policy_problem(void *ctx, const char *file, int line, const char *reason)
+on_policy_problem(void *ctx, const struct policy_finding *f)
 {
-	config_file_problem(ctx, file, line, "%s", reason);
+	char text[FINDING_TEXT_MAX];
+
+	policy_finding_text(f, text);
+	switch (lint_row(f->code)->severity) {
+	case SEVERITY_ERROR:
+		config_file_problem(ctx, f->file, f->line, "%s", text);
+		return;
+	case SEVERITY_WARNING:
+		config_file_warning(ctx, f->file, f->line, "%s", text);
+		return;
+	}
 }
 
 static void

@@ -63,6 +63,9 @@ void config_warning(struct config_reader *r, const struct config_place *at, cons
 /* A problem of a file as such. line 0: of the whole file. */
 void config_file_problem(struct config_reader *r, const char *file, int line, const char *fmt, ...)
     NONNULL(1, 2, 4) PRINTF(4, 5);
+/* Same for what is unwise but works. */
+void config_file_warning(struct config_reader *r, const char *file, int line, const char *fmt, ...)
+    NONNULL(1, 2, 4) PRINTF(4, 5);
 /* The n-th element of a section: n = 0 for those that are one group. */
 struct config_place config_place_of(const struct config_reader *r, enum config_section section, size_t n)
     NONNULL(1);

@@ -13,11 +13,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-on_problem(void *ctx, const char *file, int line, const char *reason)
+on_problem(void *ctx, const struct policy_finding *f)
 {
-	if (line < 1 || *file == '\0' || *reason == '\0')
+	char text[FINDING_TEXT_MAX];
+
+	policy_finding_text(f, text);
+	if (f->line < 1 || *f->file == '\0' || *f->reason == '\0' || f->code == LINT_NONE || text[0] == '\0')
 		abort();
-	++*(size_t *)ctx;
+	*(size_t *)ctx += lint_row(f->code)->severity == SEVERITY_ERROR;
 }
 
 static struct policy *

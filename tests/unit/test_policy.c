@@ -30,16 +30,18 @@ struct problems {
 };
 
 static void
-on_problem(void *ctx, const char *file, int line, const char *reason)
+on_problem(void *ctx, const struct policy_finding *f)
 {
 	struct problems *p = ctx;
+	char text[FINDING_TEXT_MAX];
 	size_t used = strlen(p->all);
 
-	if (p->n++ == 0) {
-		p->line = line;
-		snprintf(p->reason, sizeof p->reason, "%s", reason);
+	policy_finding_text(f, text);
+	if (lint_row(f->code)->severity == SEVERITY_ERROR && p->n++ == 0) {
+		p->line = f->line;
+		snprintf(p->reason, sizeof p->reason, "%s", f->reason);
 	}
-	snprintf(p->all + used, sizeof p->all - used, "%s:%d: %s\n", file, line, reason);
+	snprintf(p->all + used, sizeof p->all - used, "%s:%d: %s\n", f->file, f->line, text);
 }
 
 static struct policy *

@@ -31,12 +31,10 @@ fetch(void *ctx, enum policy_file kind, const char *from, const char *name, stru
 static unsigned problems;
 
 static void
-on_problem(void *ctx, const char *file, int line, const char *reason)
+on_problem(void *ctx, const struct policy_finding *f)
 {
 	(void)ctx;
-	(void)file;
-	(void)line;
-	CHECK(reason[0] != '\0');
+	CHECK(f->reason[0] != '\0');
 	problems++;
 }
 

@@ -10,15 +10,43 @@
 
 #define FILE_MAX ((size_t)16 << 20)
 
-static void
-on_problem(void *ctx, const char *file, int line, const char *reason)
+static const char *
+severity_name(enum lint_severity s)
 {
-	struct documents *d = ctx;
+	switch (s) {
+	case SEVERITY_ERROR:
+		return "error";
+	case SEVERITY_WARNING:
+		return "warning";
+	}
+	return "";
+}
 
-	if (d->problems == NULL)
-		fprintf(stderr, "%s:%d: %s\n", file, line, reason);
-	else
-		json_array_append_new(d->problems, json_pack("{s:s, s:i, s:s}", "file", file, "line", line, "reason", reason));
+static void
+on_problem(void *ctx, const struct policy_finding *f)
+{
+	const struct lint_row *row = lint_row(f->code);
+	struct documents *d = ctx;
+	char text[FINDING_TEXT_MAX];
+
+	d->warnings += row->severity == SEVERITY_WARNING;
+	if (d->problems == NULL) {
+		policy_finding_text(f, text);
+		fprintf(stderr, "%s:%d: %s\n", f->file, f->line, text);
+		return;
+	}
+	json_array_append_new(d->problems, json_pack("{s:s, s:s, s:s, s:i, s:s%, s:s, s:s}", "code", row->code, "severity",
+	    severity_name(row->severity), "file", f->file, "line", f->line, "sid", f->sid.p == NULL ? "" : f->sid.p, f->sid.n,
+	    "reason", f->reason, "fix", f->fix));
+}
+
+/* A file that cannot be read. */
+static void
+unreadable(struct documents *d, const char *path, const char *reason)
+{
+	const struct policy_finding f = { .code = LINT_E100, .file = path, .line = 1, .reason = reason, .fix = lint_row(LINT_E100)->fix };
+
+	on_problem(d, &f);
 }
 
 static bool
@@ -28,12 +56,12 @@ add(struct documents *d, const char *path)
 	size_t n = 0;
 
 	if (d->n == DOCUMENTS_MAX) {
-		on_problem(d, path, 1, "more than 1024 files");
+		unreadable(d, path, "more than 1024 files");
 		return false;
 	}
 	d->texts[d->n] = file_read(path, FILE_MAX, &n, err, sizeof err);
 	if (d->texts[d->n] == NULL) {
-		on_problem(d, path, 1, err);
+		unreadable(d, path, err);
 		return false;
 	}
 	d->sources[d->n] = (struct policy_source){ path, { d->texts[d->n], n } };

@@ -27,7 +27,8 @@ struct documents {
 	size_t n;
 	struct policy_reads reads;
 	bool any_vocabulary;	/* --vocabulary none */
-	json_t *problems;	/* with --json: array of them; NULL: they are said on standard error as file:line: reason */
+	json_t *problems;	/* with --json: array of findings; NULL: they are said on standard error, file:line: in front */
+	size_t warnings;	/* among them */
 };
 /* NULL when out of memory, said on standard error. json: problems go into an array. */
 struct documents *documents_new(bool json) WUNRES;
