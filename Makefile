@@ -121,6 +121,12 @@ bench: all ## timings (medians), never asserted
 	@deploy/install-deps bench
 	@TIDEWAITER=$(B)/tidewaiter tests/bench/run
 
+schema: $(B)/tidewaiter ## documents against the JSON Schema, by a validator of its own
+	@TIDEWAITER=$(B)/tidewaiter tests/schema/run
+
+generated: $(B)/tidewaiter ## write what is made from the tables of the policy language: policy/policy.schema.json
+	@$(B)/tidewaiter policy schema >$(B)/policy.schema.json && mv $(B)/policy.schema.json policy/policy.schema.json
+
 lint: ## format, banned functions, function length, shell scripts
 	@tests/lint
 
@@ -158,7 +164,7 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all tools unit fuzzers check test e2e e2e-tsan deploy corpus corpus-asan asan tsan coverage fuzz bench lint layers install \
+.PHONY: all tools unit fuzzers check test e2e e2e-tsan deploy corpus corpus-asan asan tsan coverage fuzz bench schema generated lint layers install \
 	uninstall run help clean
 ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
 -include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))

@@ -19,6 +19,7 @@
 #include "policy/window.h"
 #include "policy/zone.h"
 
+#define POLICY_VERSION "2026-11-01" /* of the language */
 #define PATTERN_MAX   1024u /* bytes of one string of a policy */
 #define VARIABLES_MAX 8u /* in one string */
 #define SETS_MAX      64u /* in a bundle */

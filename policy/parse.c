@@ -9,8 +9,6 @@
 
 #include "policy/compiled.h"
 
-#define VERSION "2026-11-01"
-
 /* ---- problems ---- */
 
 void
@@ -200,8 +198,8 @@ each_member(struct policy_reader *r, const struct place *at, const json_t *o, me
 static void
 version_element(struct policy_reader *r, const struct place *at, const json_t *v)
 {
-	if (!json_is_string(v) || (!r->names->any_vocabulary && strcmp(json_string_value(v), VERSION) != 0))
-		parse_problem(r, at, LINT_E100, "Version is \"" VERSION "\"");
+	if (!json_is_string(v) || (!r->names->any_vocabulary && strcmp(json_string_value(v), POLICY_VERSION) != 0))
+		parse_problem(r, at, LINT_E100, "Version is \"" POLICY_VERSION "\"");
 }
 
 static void
@@ -332,7 +330,7 @@ document_parse(struct policy_reader *r, const json_t *o)
 		member_parse(r, &here, v);
 	}
 	if (json_object_get(o, "Version") == NULL && !r->names->any_vocabulary)
-		parse_problem(r, &top, LINT_E100, "the document has no Version (\"" VERSION "\")");
+		parse_problem(r, &top, LINT_E100, "the document has no Version (\"" POLICY_VERSION "\")");
 	if (json_object_get(o, "Statement") == NULL)
 		parse_problem(r, &top, LINT_E100, "the document has no Statement");
 	if ((json_object_get(o, "Scope") != NULL) != (r->document->kind == DOCUMENT_GRANT) && r->problems == 0)
