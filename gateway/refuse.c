@@ -29,3 +29,18 @@ refusal_of(enum refuse r)
 {
 	return &lowered[r < REFUSE_MAX ? r : REFUSE_INTERNAL];
 }
+
+bool
+refuse_is_policy(enum refuse r)
+{
+	switch ((int)r) {
+	case REFUSE_NOT_ALLOWED:
+	case REFUSE_DENIED_BY_POLICY:
+	case REFUSE_FACT_UNKNOWN:
+	case REFUSE_TAG_LOCKED:
+	case REFUSE_TAG_DELETED:
+		return true;
+	default:
+		return false;
+	}
+}

@@ -27,6 +27,8 @@ struct refusal {
 	const char *text;	/* one line; also the HTTP reason phrase */
 };
 
+/* Policy denies it, and nothing else: what policy.mode = observe lets through. */
+bool refuse_is_policy(enum refuse r) PURE;
 /* The row of r; r must be a real refusal. Static storage. */
 const struct refusal *refusal_of(enum refuse r) RETURNS_NONNULL PURE;
 

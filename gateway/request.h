@@ -18,6 +18,7 @@
 #include "gateway/http/write.h"
 #include "gateway/offload.h"
 #include "gateway/registry/route.h"
+#include "gateway/steps/judge.h"
 #include "gateway/tags/hold.h"
 #include "gateway/upstream/exchange.h"
 #include "policy/manifest.h"
@@ -87,8 +88,10 @@ struct request {
 	struct upstream *upstream;
 	struct policy *policy;		/* one snapshot from decide to audit */
 	struct authn_result authn;	/* .who is NULL until identified */
-	struct decision decision;
 	struct fact *facts;		/* KEY_MAX of them, for asking again */
+	struct judged judged;		/* what decided */
+	const struct judged *also[JUDGED_ALSO];	/* what was asked beside it */
+	unsigned n_also, more_also;	/* more_also: and was not kept */
 	struct lease lease;		/* route.reference is a lease */
 
 	/* the client's body */
@@ -187,16 +190,14 @@ enum next step_settle(struct request *r);
 enum next step_commit(struct request *r);
 enum next step_reply(struct request *r);
 
-/* decide.c */
+/* decide.c: for lists, which keep no record of each entry */
 enum verdict decide(struct request *r, enum policy_action action, struct span repository, struct decision *out);
 /* ... once more about a pull, by r->policy as it is now. False: denied, or out of memory. */
-bool decide_again(struct request *r, struct decision *out) NONNULL(1, 2) WUNRES;
-/* ... about one tag; its digest is not asked about. */
-enum verdict decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out);
-/* observe.c: in observe mode, a refusal of policy's is noted and does not stand. */
-bool observe_lifts(struct request *r, enum refuse why, const struct decision *d) NONNULL(1, 3) WUNRES;
-/* The refusal for r->decision, which is not ALLOW; sets the statement's message. */
-enum refuse decide_refusal(struct request *r) NONNULL(1);
+bool decide_again(struct request *r, struct judged *out) NONNULL(1, 2) WUNRES;
+/* observe.c: in observe mode, a refusal of policy's is noted, decides the request, and does not stand. */
+bool observe_lifts(struct request *r, enum refuse why, const struct judged *j) NONNULL(1, 3) WUNRES;
+/* The refusal for an answer that is not ALLOW; sets the statement's message. */
+enum refuse decide_refusal(struct request *r, const struct judged *j) NONNULL(1, 2);
 /* record.c: one event; wait may be NULL. False: the spool did not take it. */
 bool record_request(struct request *r, struct spool_wait *wait);
 /* A state event of the worker's; its time and id are filled in. */

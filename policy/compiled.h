@@ -249,6 +249,18 @@ struct index_stats {
 };
 void index_stats(const struct index *x, struct index_stats *out) NONNULL(1, 2);
 
+/* ---- the keys that statements read (reads.c) ---- */
+
+#define READS_MAX 128u
+struct key_read {
+	struct key_ref ref;
+	struct span name; /* "jwt:team" */
+	uint32_t actions; /* bits of the actions whose statements read it */
+};
+/* False when out of memory. */
+struct bundle;
+bool reads_build(struct bundle *b) NONNULL(1) WUNRES;
+
 /* ---- the snapshot (policy.c) ---- */
 
 /* What snapshots that differ in their sets share. */
@@ -267,6 +279,9 @@ struct bundle {
 		int line;
 	} sets[SETS_MAX];
 	size_t n_sets;
+	const struct key_read *reads; /* by phase; principals and time:Now are not among them */
+	size_t n_reads;
+	bool reads_full; /* there are more */
 	bool any_vocabulary;
 	unsigned char sources[32]; /* SHA-256 */
 };

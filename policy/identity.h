@@ -32,7 +32,7 @@ struct identity {
 	const struct span *ids;
 	size_t n_ids;
 	const json_t *claims;		/* the verified payload object; NULL when there is none */
-	int64_t issued_at, expires_at;	/* seconds since the epoch; 0 when there is none */
+	int64_t issued_at, expires_at;	/* seconds since the epoch; 0 or less when there is none */
 	uint32_t generation;		/* of the issuer table that verified it */
 	unsigned refs;			/* private: identities never cross threads */
 };

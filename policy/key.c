@@ -164,22 +164,29 @@ value_of_number(int64_t n, struct value *out)
 
 /* One of a list name, value, name, value ... */
 static void
-value_of_map(const struct fact *f, struct span name, struct value *out)
+value_of_map(const struct fact *f, struct span name, enum fact_state otherwise, struct value *out)
 {
-	out->state = FACT_ABSENT;
-	for (size_t i = 0; i + 1 < f->n_values; i += 2)
-		if (span_eq(f->values[i], name))
+	out->state = otherwise;
+	for (size_t i = 0; i + 1 < f->n_values; i += 2) {
+		if (!span_eq(f->values[i], name))
+			continue;
+		if (f->values[i + 1].p == NULL)
+			out->state = FACT_ABSENT;
+		else
 			value_of_text(f->values[i + 1], out);
+	}
 }
 
 static void
-value_of_fact(const struct fact *f, const struct key_row *row, struct span param, struct value *out)
+value_of_fact(const struct policy_request *r, const struct key_ref *ref, const struct key_row *row, struct value *out)
 {
+	const struct fact *f = &r->facts[ref->key];
+
 	out->state = f->state;
 	if (f->state != FACT_PRESENT)
 		return;
 	if (row->param != PARAM_NONE) {
-		value_of_map(f, param, out);
+		value_of_map(f, ref->param, r->part ? FACT_LATER : FACT_ABSENT, out);
 		return;
 	}
 	out->many = row->cardinality == CARDINALITY_MANY;
@@ -235,10 +242,10 @@ text_of(const json_t *v, struct span *out, char buf[static 40])
 }
 
 static void
-value_of_claim(const json_t *claims, struct span path, struct value *out)
+value_of_claim(const struct policy_request *r, struct span path, struct value *out)
 {
 	unsigned found = 0;
-	const json_t *v = claim_find(claims, path, &found);
+	const json_t *v = claim_find(r->who->claims, path, &found);
 
 	if (found > 1) {
 		out->state = FACT_UNKNOWN;
@@ -250,6 +257,8 @@ value_of_claim(const json_t *claims, struct span path, struct value *out)
 	} else if (v != NULL) {
 		out->n = 1;
 		out->state = text_of(v, &out->text, out->buf);
+	} else if (r->part) {
+		out->state = FACT_LATER;
 	}
 }
 
@@ -278,9 +287,9 @@ value_of_time(const struct policy_request *r, const struct key_ref *ref, struct 
 static void
 value_of_age(const struct policy_request *r, struct value *out)
 {
-	if (r->who->issued_at == 0)
-		return;
-	if (r->now <= 0)
+	if (r->who->issued_at <= 0)
+		out->state = r->part && r->who->issued_at == 0 ? FACT_LATER : FACT_ABSENT;
+	else if (r->now <= 0)
 		out->state = FACT_UNKNOWN;
 	else
 		value_of_number(r->now > r->who->issued_at ? r->now - r->who->issued_at : 0, out);
@@ -361,7 +370,7 @@ key_value(struct evaluation *q, const struct key_ref *ref, struct value *out)
 	if (ref->key == KEY_OTHER) {
 		value_of_other(q->r->any_context, ref->param, out);
 	} else if (ref->key == KEY_JWT) {
-		value_of_claim(who->claims, ref->param, out);
+		value_of_claim(q->r, ref->param, out);
 	} else if (ref->key == KEY_PRINCIPAL_IDS) {
 		out->state = FACT_PRESENT;
 		out->many = true;
@@ -379,7 +388,7 @@ key_value(struct evaluation *q, const struct key_ref *ref, struct value *out)
 	} else if (ref->key == KEY_TIME_NOW || row->param == PARAM_ZONE) {
 		value_of_time(q->r, ref, out);
 	} else {
-		value_of_fact(&q->r->facts[ref->key], row, ref->param, out);
+		value_of_fact(q->r, ref, row, out);
 	}
 }
 

@@ -174,7 +174,7 @@ build(struct bundle *b)
 		if (b->index[deny] == NULL)
 			return false;
 	}
-	return true;
+	return reads_build(b);
 }
 
 struct policy *

@@ -68,7 +68,7 @@ enum fact_state {
 struct fact {
 	enum fact_state state;
 	struct span value;		/* ONE; IPs, numbers and dates in their text form */
-	const struct span *values;	/* MANY; of a key with a name or window behind it: name, value, name, value ... */
+	const struct span *values;	/* MANY; of a key with a name or window behind it: name, value (p NULL: absent), name, value ... */
 	size_t n_values;
 };
 
@@ -79,6 +79,7 @@ struct policy_request {
 	const struct identity *who;	/* principal:* and jwt:* come from here */
 	int64_t now;			/* seconds since the epoch: time:* come from here; 0: unknown */
 	const struct fact *facts;	/* KEY_MAX of them: all other keys; rows of principal:*, jwt: and time:* are ignored */
+	bool part;			/* from a log: a claim, a name of several or an age that is not here is LATER, not absent */
 	/* of a snapshot of any vocabulary only, instead of action, upstream, repository and facts */
 	struct span any_action, any_resource;
 	const json_t *any_context;	/* object: a value, an array of values, {"unknown":true}; names without case */
@@ -99,12 +100,13 @@ struct atom;
 struct near_miss {
 	const struct statement *statement;
 	const struct atom *atom;
+	struct span sid, key;	/* their names */
 };
 #define NEAR_MISSES_MAX	4u
 
 /*
  * The answer and its record: which statement decided, and what was missing. Pointers and spans live as long as the
- * snapshot. policy_record() makes text of it.
+ * snapshot. policy_record_write() makes text of it.
  */
 struct decision {
 	enum verdict verdict;
@@ -219,14 +221,26 @@ size_t policy_statements(const struct policy *p) NONNULL(1) PURE;
 const char *policy_hash(const struct policy *p) RETURNS_NONNULL NONNULL(1) PURE;
 
 /*
- * The record of a decision as JSON: {"decision","action","resource", "sid","file","line","labels","why":[CONDITION ...],
- * "for_unknown":true, "near":[{"sid","file","line","failed":CONDITION}], "need","missing","unknown":[KEY ...],
- * "shadow":{"decision","sid","file","line"}, "bundle","candidates"}, without what does not apply; CONDITION is
- * {"op","key","have" or "state","want":[...],"r"}. At most 8 values of 256 bytes each. r must be the request that was
- * decided. NULL when out of memory.
+ * The record of a decision as one JSON object in printable ASCII, written without allocating:
+ *
+ *   {"decision","action","resource","sid","file","line","phase","candidates","for_unknown":true,"principal":[ID ...],
+ *    "labels":{},"why":[CONDITION ...],"need":[KEY ...],"missing":[KEY ...],"unknown":[KEY ...],
+ *    "shadow":{"decision","sid","file","line"},"near":[{"sid","file","line","failed":CONDITION}],
+ *    "context":{KEY:VALUE},"cut":[MEMBER ...]}
+ *
+ * without what does not apply. CONDITION is {"op","key","have" or "state","want":[...],"r"}, at most 8 values of 256 bytes
+ * each ("want_more": how many were left out). phase: the latest of key.def that the decision hangs on. context, with
+ * principal, action and resource, is the request as policy/query.h reads it: every key that a statement about this action
+ * reads, null when it is absent, {"unknown":true} or {"later":true}, or {"cut":"its first 256 bytes"}; keys made of others
+ * are left to them (net:Zone, time:Local/...). What does not fit is left out, the last first, and named in `cut`.
+ *
+ * r must be the request that was decided. With base, another question of the same request, whose record stands beside this
+ * one: principal is left out, and what the context of both has in common. Returns the length, 0 when not even the statement
+ * fits: RECORD_LEAST bytes are always enough for that. The hash of the snapshot is not in it: policy_hash().
  */
-json_t *policy_record(const struct policy *p, const struct policy_request *r, const struct decision *d)
-    NONNULL(1, 2, 3) WUNRES;
+#define RECORD_LEAST 8192u
+size_t policy_record_write(const struct policy *p, const struct policy_request *r, const struct decision *d,
+    const struct policy_request *base, char *buf, size_t size) NONNULL(1, 2, 3, 5) WUNRES;
 
 /* Decide. Never allocates; thread-safe on one snapshot. *out is always filled; starts as DENY. */
 void policy_decide(const struct policy *p, const struct policy_request *r, struct decision *out)

@@ -17,6 +17,7 @@
 
 struct reader {
 	struct policy_query *q;
+	int64_t age;		/* principal:AuthAgeSeconds; -1: none, -2: not said */
 	char *err;
 	size_t err_size;
 };
@@ -130,6 +131,13 @@ is_mark(const json_t *v, const char *mark)
 	return json_object_size(v) == 1 && json_is_true(json_object_get(v, mark));
 }
 
+/* Of a log: only the beginning of it was kept. */
+static bool
+is_cut(const struct reader *r, const json_t *v)
+{
+	return r->q->request.part && json_object_size(v) == 1 && json_object_get(v, "cut") != NULL;
+}
+
 static bool
 read_fact(struct reader *r, const char *name, enum policy_key key, const json_t *v)
 {
@@ -140,6 +148,8 @@ read_fact(struct reader *r, const char *name, enum policy_key key, const json_t 
 		f->state = FACT_ABSENT;
 		return true;
 	}
+	if (is_cut(r, v))
+		return true;
 	if (is_mark(v, "unknown") || is_mark(v, "later")) {
 		f->state = is_mark(v, "unknown") ? FACT_UNKNOWN : FACT_LATER;
 		return true;
@@ -163,7 +173,7 @@ read_named(struct reader *r, const char *name, struct key_ref ref, const json_t 
 		*f = (struct fact){ .state = is_mark(v, "unknown") ? FACT_UNKNOWN : FACT_LATER };
 		return true;
 	}
-	if (f->state == FACT_UNKNOWN || f->state == FACT_LATER)
+	if (f->state == FACT_UNKNOWN || (f->state == FACT_LATER && !r->q->request.part) || is_cut(r, v))
 		return true;	/* what is not known of one is known of none */
 	values = arena_zalloc(r->q->arena, f->n_values + 2, sizeof *values);
 	if (values == NULL)
@@ -172,8 +182,8 @@ read_named(struct reader *r, const char *name, struct key_ref ref, const json_t 
 		memcpy(values, f->values, f->n_values * sizeof *values);
 	values[f->n_values] = ref.param;
 	values[f->n_values + 1] = text_of(r, v);
-	if (values[f->n_values + 1].p == NULL)
-		return refuse(r, "\"%s\" is a string, number, boolean or {\"unknown\":true}", name);
+	if (values[f->n_values + 1].p == NULL && !json_is_null(v))
+		return refuse(r, "\"%s\" is a string, number, boolean, null or {\"unknown\":true}", name);
 	*f = (struct fact){ .state = FACT_PRESENT, .values = values, .n_values = f->n_values + 2 };
 	return true;
 }
@@ -190,6 +200,21 @@ read_now(struct reader *r, const json_t *v)
 	if (!date_parse(text_of(r, v), &now) || now.whole <= 0)
 		return refuse(r, "time:Now is a date with its time and zone, or seconds since 1970");
 	r->q->request.now = now.whole;
+	return true;
+}
+
+static bool
+read_age(struct reader *r, const json_t *v)
+{
+	struct number age = { 0 };
+
+	if (json_is_null(v)) {
+		r->age = -1;
+		return true;
+	}
+	if (!number_parse(text_of(r, v), &age) || age.whole < 0)
+		return refuse(r, "principal:AuthAgeSeconds is a number of seconds, or null");
+	r->age = age.whole;
 	return true;
 }
 
@@ -222,12 +247,16 @@ read_key(struct reader *r, const char *name, json_t *v)
 	if (ref.key == KEY_JWT) {
 		if (is_mark(v, "later"))
 			return refuse(r, "\"%s\": a claim is known from the beginning, never later", name);
+		if (is_cut(r, v))
+			return true;
 		return json_object_set(r->q->claims, ref.param.p, v) == 0 || refuse(r, "out of memory");
 	}
 	if (ref.key == KEY_PRINCIPAL_TYPE)
 		return read_principal_type(r, v);
 	if (ref.key == KEY_PRINCIPAL_IDS || ref.key == KEY_PRINCIPAL_ISSUER)
 		return refuse(r, "\"%s\" follows from principal", name);
+	if (ref.key == KEY_PRINCIPAL_AUTH_AGE)
+		return read_age(r, v);
 	if (ref.key == KEY_TIME_NOW)
 		return read_now(r, v);
 	if (key_row(ref.key)->param == PARAM_ZONE)
@@ -300,12 +329,42 @@ present_client(struct reader *r)
 	return true;
 }
 
-bool
-policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+/* The same of a part: only what is not said follows from it. */
+static bool
+part_client(struct reader *r)
 {
-	struct reader r = { q, err, err_size };
+	struct policy_query *q = r->q;
+	struct client *c = arena_zalloc(q->arena, 1, sizeof *c);
+	struct span said[3];
+
+	if (c == NULL)
+		return refuse(r, "out of memory");
+	client_parse(q->facts[KEY_CLIENT_USER_AGENT].value, c);
+	said[0] = c->product;
+	said[1] = c->version;
+	said[2] = c->os;
+	for (unsigned k = KEY_CLIENT_PRODUCT; k <= KEY_CLIENT_OS; k++) {
+		struct span s = said[k - KEY_CLIENT_PRODUCT];
+
+		if (q->facts[k].state != FACT_LATER)
+			continue;
+		q->facts[k].state = q->facts[KEY_CLIENT_USER_AGENT].state;
+		if (q->facts[k].state == FACT_PRESENT)
+			q->facts[k] = (struct fact){ .state = s.n > 0 ? FACT_PRESENT : FACT_ABSENT, .value = s };
+	}
+	return true;
+}
+
+static bool
+query_read(struct policy_query *q, const json_t *o, bool part, int64_t now, char *err, size_t err_size)
+{
+	struct reader r = { .q = q, .age = -2, .err = err, .err_size = err_size };
 
 	*q = (struct policy_query){ .arena = arena_new(QUERY_MAX), .claims = json_object() };
+	q->request.part = part;
+	for (unsigned k = 0; part && k < KEY_MAX; k++)
+		q->facts[k].state = FACT_LATER;
+	q->facts[KEY_REGISTRY_UPSTREAM].state = q->facts[KEY_REGISTRY_REPOSITORY].state = FACT_ABSENT;
 	if (q->arena == NULL || q->claims == NULL)
 		return refuse(&r, "out of memory");
 	if (!json_is_object(o))
@@ -316,12 +375,26 @@ policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *er
 	present(q, KEY_REGISTRY_UPSTREAM, q->request.upstream);
 	present(q, KEY_REGISTRY_REPOSITORY, q->request.repository);
 	q->request.now = now;
-	if (!read_context(&r, json_object_get(o, "context")) || !present_client(&r))
+	if (!read_context(&r, json_object_get(o, "context")) || !(part ? part_client(&r) : present_client(&r)))
 		return false;
+	if (r.age > -2)
+		q->who.issued_at = r.age < 0 || q->request.now <= r.age ? -1 : q->request.now - r.age;
 	q->who.claims = q->claims;
 	q->request.who = &q->who;
 	q->request.facts = q->facts;
 	return true;
+}
+
+bool
+policy_query_read(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+{
+	return query_read(q, o, false, now, err, err_size);
+}
+
+bool
+policy_query_read_part(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+{
+	return query_read(q, o, true, now, err, err_size);
 }
 
 /* ---- any vocabulary ---- */
@@ -375,7 +448,7 @@ read_any_principal(struct reader *r, const json_t *v)
 bool
 policy_query_read_any(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
 {
-	struct reader r = { q, err, err_size };
+	struct reader r = { .q = q, .err = err, .err_size = err_size };
 
 	*q = (struct policy_query){ .arena = arena_new(QUERY_MAX), .claims = json_object() };
 	if (q->arena == NULL || q->claims == NULL)

@@ -6,7 +6,7 @@
  * A value is a string, number, boolean, null (absent), an array (several values), {"unknown":true} or
  * {"later":true}. jwt:<path> gives the claim at exactly this path. registry:Upstream and registry:Repository follow
  * from the resource, principal:Type from the ids, client:Product, client:Version and client:Os from client:UserAgent,
- * where they are not given. time:Now sets the time of the request.
+ * where they are not given. time:Now sets the time of the request, principal:AuthAgeSeconds when the token was issued.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -34,6 +34,12 @@ bool policy_query_read(struct policy_query *q, const json_t *o, int64_t now, cha
  * left out.
  */
 bool policy_query_read_any(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
+    NONNULL(1, 4) WUNRES;
+/*
+ * Likewise, for a part of a request, as a record of a decision keeps it (policy_record_write()): what it does not name may
+ * have been there all the same, and is LATER. So is {"cut":...}.
+ */
+bool policy_query_read_part(struct policy_query *q, const json_t *o, int64_t now, char *err, size_t err_size)
     NONNULL(1, 4) WUNRES;
 void policy_query_clear(struct policy_query *q) NONNULL(1);
 

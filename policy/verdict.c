@@ -184,7 +184,7 @@ visit_nearest(void *ctx, const struct statement *s)
 			return true; /* found by another of its resources */
 	atom = only_failure(n->q, s);
 	if (atom != NULL)
-		out->near[out->n_near++] = (struct near_miss){ s, atom };
+		out->near[out->n_near++] = (struct near_miss){ s, atom, s->sid, atom->name };
 	return out->n_near < NEAR_MISSES_MAX;
 }
 

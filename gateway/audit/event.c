@@ -6,44 +6,21 @@
  */
 #include "gateway/audit/event.h"
 
+#include "policy/json_write.h"
+
 #define TEXT_MAX	1024u
 #define TEXT_LEAST	128u	/* with every text at this length, all of it escaped, EVENT_MAX is enough */
 #define DETAIL_MAX	512u
 #define LAST_SECOND	INT64_C(253402300799)	/* 9999-12-31T23:59:59Z: four digits for the year */
 
 struct out {
-	char *p, *end;
+	struct json_writer w;
 	size_t cut;		/* texts are cut here */
-	bool full, comma;	/* comma: something stands before the next member */
 };
 
-static void
-put(struct out *o, const char *p, size_t n)
-{
-	if (o->full || n > (size_t)(o->end - o->p)) {
-		o->full = true;
-		return;
-	}
-	memcpy(o->p, p, n);
-	o->p += n;
-}
+#define PUT(o, lit)	json_write_bytes(&(o)->w, (lit), sizeof(lit) - 1)
 
-#define PUT(o, lit)	put((o), (lit), sizeof(lit) - 1)
-
-/* ---- numbers and time ---- */
-
-static void
-put_number(struct out *o, uint64_t v)
-{
-	char digits[20];
-	size_t i = sizeof digits;
-
-	do {
-		digits[--i] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	put(o, digits + i, sizeof digits - i);
-}
+/* ---- time ---- */
 
 static void
 put_digits(char *to, unsigned width, uint64_t v)
@@ -108,114 +85,25 @@ put_time(struct out *o, int64_t us)
 	put_digits(text + 14, 2, day / 60 % 60);
 	put_digits(text + 17, 2, day % 60);
 	put_digits(text + 20, 6, (uint64_t)(us % 1000000));
-	put(o, text, sizeof text - 1);
-}
-
-/* ---- text ---- */
-
-static bool
-plain(unsigned char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
-static void
-put_unit(struct out *o, unsigned u)
-{
-	static const char hex[] = "0123456789abcdef";
-	const char text[6] = { '\\', 'u', hex[u >> 12 & 15], hex[u >> 8 & 15], hex[u >> 4 & 15], hex[u & 15] };
-
-	put(o, text, sizeof text);
-}
-
-/* The character at p (n >= 1 bytes, p[0] >= 0x80) and its length; 0xfffd and 1 when it is not UTF-8 (RFC 3629 section 4). */
-static uint32_t
-decode(const unsigned char *p, size_t n, size_t *length)
-{
-	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t want = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	uint32_t u = p[0] & (0x7fu >> want);
-
-	*length = 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || want > n)
-		return 0xfffd;
-	for (size_t i = 1; i < want; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0xfffd;
-		u = u << 6 | (p[i] & 0x3fu);
-	}
-	if (u < least[want] || u > 0x10ffff || (u >= 0xd800 && u <= 0xdfff))
-		return 0xfffd;
-	*length = want;
-	return u;
-}
-
-static void
-put_character(struct out *o, uint32_t u)
-{
-	if (u == '"')
-		PUT(o, "\\\"");
-	else if (u == '\\')
-		PUT(o, "\\\\");
-	else if (u < 0x10000)
-		put_unit(o, u);
-	else {
-		put_unit(o, 0xd800 + ((u - 0x10000) >> 10));
-		put_unit(o, 0xdc00 + ((u - 0x10000) & 0x3ff));
-	}
-}
-
-/* At most `cut` bytes of s, whole characters only. */
-static void
-put_escaped(struct out *o, struct span s, size_t cut)
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	size_t end = s.n < cut ? s.n : cut, i = 0, n;
-
-	while (i < end && !o->full) {
-		size_t run = i;
-		uint32_t u;
-
-		while (i < end && plain(p[i]))
-			i++;
-		put(o, s.p + run, i - run);
-		if (i == end)
-			return;
-		n = 1;
-		/* the whole text is looked at, so that a character across the cut is seen as one, and left out */
-		u = p[i] < 0x80 ? p[i] : decode(p + i, s.n - i, &n);
-		if (n > end - i)
-			return;
-		put_character(o, u);
-		i += n;
-	}
+	json_write_bytes(&o->w, text, sizeof text - 1);
 }
 
 /* ---- members ---- */
 
 static void
-put_key(struct out *o, const char *key, const char *suffix)
-{
-	if (o->comma)
-		PUT(o, ",");
-	PUT(o, "\"");
-	put(o, key, strlen(key));
-	put(o, suffix, strlen(suffix));
-	PUT(o, "\":");
-	o->comma = true;
-}
-
-static void
 must_text(struct out *o, const char *key, struct span s, size_t cut)
 {
-	put_key(o, key, "");
-	PUT(o, "\"");
-	put_escaped(o, s, cut);
-	PUT(o, "\"");
-	if (s.n > cut) {
-		put_key(o, key, "_length");
-		put_number(o, s.n);
-	}
+	char length[24];
+	size_t n = strlen(key);
+
+	json_write_key(&o->w, key);
+	json_write_text(&o->w, s, cut);
+	if (s.n <= cut || n + sizeof "_length" > sizeof length)
+		return;
+	memcpy(length, key, n);
+	memcpy(length + n, "_length", sizeof "_length");
+	json_write_key(&o->w, length);
+	json_write_number(&o->w, s.n);
 }
 
 static void
@@ -230,8 +118,8 @@ number(struct out *o, const char *key, uint64_t v)
 {
 	if (v == 0)
 		return;
-	put_key(o, key, "");
-	put_number(o, v);
+	json_write_key(&o->w, key);
+	json_write_number(&o->w, v);
 }
 
 static uint64_t
@@ -244,22 +132,21 @@ not_negative(int64_t v)
 static char *
 group(struct out *o, const char *key)
 {
-	char *mark = o->p;
+	char *mark = o->w.p;
 
-	put_key(o, key, "");
-	PUT(o, "{");
-	o->comma = false;
+	json_write_key(&o->w, key);
+	json_write_open(&o->w, '{');
 	return mark;
 }
 
 static void
 group_end(struct out *o, char *mark)
 {
-	if (!o->comma)
-		o->p = mark;
+	if (!o->w.comma)
+		o->w.p = mark;
 	else
-		PUT(o, "}");
-	o->comma = true;
+		json_write_close(&o->w, '}');
+	o->w.comma = true;
 }
 
 /* ---- the event ---- */
@@ -292,7 +179,7 @@ put_head(struct out *o, const struct audit_event *e)
 	PUT(o, "{\"time\":\"");
 	put_time(o, e->time_us);
 	PUT(o, "\"");
-	o->comma = true;
+	o->w.comma = true;
 	must_text(o, "id", (struct span){ e->id, strnlen(e->id, EVENT_ID_LEN) }, o->cut);
 	must_text(o, "event", span_of(e->event), o->cut);
 	must_text(o, "action", e->action, o->cut);
@@ -351,10 +238,14 @@ put_registry(struct out *o, const struct audit_event *e)
 	number(o, "status", e->upstream.status);
 	number(o, "duration_us", not_negative(e->upstream.duration_us));
 	group_end(o, mark);
-	put_key(o, "duration_us", "");
-	put_number(o, not_negative(e->duration_us));
+	json_write_key(&o->w, "duration_us");
+	json_write_number(&o->w, not_negative(e->duration_us));
 	text(o, "policy", e->policy);
 	text(o, "old_policy", e->old_policy);
+	if (e->record.n > 0) {
+		json_write_key(&o->w, "policy_record");
+		json_write_bytes(&o->w, e->record.p, e->record.n);
+	}
 }
 
 size_t
@@ -362,13 +253,13 @@ event_write(const struct audit_event *e, char *buf, size_t size)
 {
 	/* only an event made of long hostile texts goes round again, with all of them shorter */
 	for (size_t cut = TEXT_MAX; cut >= TEXT_LEAST; cut /= 2) {
-		struct out o = { .p = buf, .end = buf + size, .cut = cut };
+		struct out o = { .w = { .p = buf, .end = buf + size }, .cut = cut };
 
 		put_head(&o, e);
 		put_client(&o, e);
 		put_registry(&o, e);
-		if (!o.full)
-			return (size_t)(o.p - buf);
+		if (!o.w.full)
+			return (size_t)(o.w.p - buf);
 	}
 	return 0;
 }

@@ -23,6 +23,7 @@ struct audit_event {
 	const char *reason;		/* refusal symbol in lower case, "ok" when allowed */
 	struct span sid, policy;	/* deciding statement; bundle hash */
 	struct span old_policy;		/* a reload: the hash before it */
+	struct span record;		/* the decision record: a JSON object in ASCII, at most EVENT_RECORD_MAX bytes, copied as it is */
 	struct { const char *reason; struct span sid; } observed;	/* what policy.mode = enforce would have refused it for */
 	struct span detail;		/* token outcome, manifest error ...: for the investigator, escaped, cut at 512 */
 	struct { struct span issuer, subject, method; } actor;	/* method: bearer, basic, certificate, anonymous */
@@ -53,7 +54,8 @@ void event_id(int64_t ms, const unsigned char random[static 10], char out[static
  * hostile that all of them together do not fit like this are cut at 512, 256 or 128 bytes instead.
  * Returns the length, or 0 when it does not fit into size (EVENT_MAX always fits).
  */
-#define EVENT_MAX 32768u
+#define EVENT_RECORD_MAX 16384u
+#define EVENT_MAX (32768u + EVENT_RECORD_MAX)
 size_t event_write(const struct audit_event *e, char *buf, size_t size) NONNULL(1, 2) WUNRES;
 
 #endif

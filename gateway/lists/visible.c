@@ -22,7 +22,7 @@ tag_decides(const struct decision *d)
 bool
 list_some_tags(const struct request *r)
 {
-	return r->route.op == ROUTE_TAGS_LIST && tag_decides(&r->decision);
+	return r->route.op == ROUTE_TAGS_LIST && tag_decides(&r->judged.decision);
 }
 
 static void

@@ -5,14 +5,18 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "gateway/log.h"
 #include "gateway/request.h"
+#include "policy/json_write.h"
 
 #define HEAD_MAX	16384u
+/* of a refusal */
+#define MESSAGE_ROOM	1024u
+#define DETAIL_TEXT	256u
+#define HEAD_ROOM	(MESSAGE_ROOM + 2048u)
+#define BODY_ROOM	(6 * MESSAGE_ROOM + 6 * DETAIL_TEXT * (2 * NEAR_MISSES_MAX + 2) + 512u)	/* all of it escaped */
 
 static const enum http_field_id relayed[] = {
 	HTTP_FIELD_CONTENT_TYPE, HTTP_FIELD_CONTENT_RANGE, HTTP_FIELD_DOCKER_CONTENT_DIGEST,
@@ -37,23 +41,84 @@ send_bytes(struct request *r, struct span bytes)
 	stream_write(r->conn->stream, bytes);
 }
 
-/* {"errors":[{"code":...,"message":...,"detail":{"event":...,"reason":...,"sid":...}}]} */
-static char *
-refusal_body(const struct request *r, const struct refusal *row)
+/* What failed, for who is known: names of statements and keys, no value. */
+static void
+write_failed(struct json_writer *w, const struct request *r)
+{
+	const struct decision *d = &r->judged.decision;
+
+	if (d->sid.n > 0) {
+		json_write_key(w, "sid");
+		json_write_text(w, d->sid, DETAIL_TEXT);
+	}
+	if (d->n_near == 0)
+		return;
+	json_write_key(w, "near");
+	json_write_open(w, '[');
+	for (unsigned i = 0; i < d->n_near; i++) {
+		json_write_next(w);
+		json_write_open(w, '{');
+		json_write_key(w, "sid");
+		json_write_text(w, d->near[i].sid, DETAIL_TEXT);
+		json_write_key(w, "key");
+		json_write_text(w, d->near[i].key, DETAIL_TEXT);
+		json_write_close(w, '}');
+	}
+	json_write_close(w, ']');
+}
+
+/* {"errors":[{"code","message","detail":{"event","reason","sid","near":[{"sid","key"}]}}]} */
+static struct span
+refusal_body(const struct request *r, enum refuse why, struct span message, char *buf, size_t size)
 {
 	bool anonymous = r->authn.who == NULL || r->authn.who->type == PRINCIPAL_ANONYMOUS;
-	json_t *detail = json_pack("{s:s, s:s}", "event", r->id, "reason", row->symbol);
-	json_t *body;
-	char *text;
+	const struct refusal *row = refusal_of(why);
+	struct json_writer w = { .p = buf, .end = buf + size };
 
-	/* which statement decided is for those who are known */
-	if (detail != NULL && !anonymous && r->decision.verdict != VERDICT_ALLOW && r->decision.sid.n > 0)
-		json_object_set_new(detail, "sid", json_stringn(r->decision.sid.p, r->decision.sid.n));
-	body = json_pack("{s:[{s:s, s:s, s:o}]}", "errors", "code", row->code, "message",
-	    r->message != NULL ? r->message : row->text, "detail", detail);
-	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
-	json_decref(body);
-	return text;
+	json_write_bytes(&w, "{\"errors\":[{", 12);
+	json_write_key(&w, "code");
+	json_write_text(&w, span_of(row->code), DETAIL_TEXT);
+	json_write_key(&w, "message");
+	json_write_text(&w, message, MESSAGE_ROOM);
+	json_write_key(&w, "detail");
+	json_write_open(&w, '{');
+	json_write_key(&w, "event");
+	json_write_text(&w, span_of(r->id), DETAIL_TEXT);
+	json_write_key(&w, "reason");
+	json_write_text(&w, span_of(row->symbol), DETAIL_TEXT);
+	if (!anonymous && (refuse_is_policy(why) || why == REFUSE_POLICY_CHANGED))
+		write_failed(&w, r);
+	json_write_bytes(&w, "}}]}", 4);
+	return w.full ? SPAN_NONE : (struct span){ buf, (size_t)(w.p - buf) };
+}
+
+/*
+ * The text with the id of the event, for docker prints the message alone, and containerd the reason phrase: whoever is
+ * refused can hand the id to an administrator. `tidewaiter policy explain` takes it.
+ */
+static struct span
+message_of(const struct request *r, const struct refusal *row, char buf[static MESSAGE_ROOM])
+{
+	const char *text = r->message != NULL ? r->message : row->text;
+	int n = snprintf(buf, MESSAGE_ROOM, "%.*s (event %s)", (int)(MESSAGE_ROOM - 64), text, r->id);
+
+	return (struct span){ buf, n > 0 ? (size_t)n : 0 };
+}
+
+/* A status line takes visible ASCII: the rest of a text must not cut the id off. */
+static struct span
+phrase_of(struct span message, char buf[static MESSAGE_ROOM])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < message.n; i++) {
+		unsigned char c = (unsigned char)message.p[i];
+
+		/* one mark a character */
+		if ((c & 0xc0) != 0x80)
+			buf[n++] = c >= ' ' && c <= '~' ? message.p[i] : '?';
+	}
+	return (struct span){ buf, n };
 }
 
 static void
@@ -80,15 +145,15 @@ void
 answer_refusal(struct request *r, enum refuse why)
 {
 	const struct refusal *row = refusal_of(why);
-	char *body = refusal_body(r, row);
-	char head[2048];
+	UNSET char text[MESSAGE_ROOM], phrase[MESSAGE_ROOM], head[HEAD_ROOM], room[BODY_ROOM];
+	struct span message = message_of(r, row, text), body, out;
 	struct http_writer w;
-	struct span out;
 
+	body = refusal_body(r, why, message, room, sizeof room);
 	http_writer_init(&w, head, sizeof head);
-	http_write_status_line(&w, row->status, span_of(r->message != NULL ? r->message : row->text));
+	http_write_status_line(&w, row->status, phrase_of(message, phrase));
 	http_write_field_id(&w, HTTP_FIELD_CONTENT_TYPE, SPAN("application/json"));
-	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, body == NULL ? 0 : strlen(body));
+	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, body.n);
 	if (row->status == 401) {
 		struct span realm = arena_printf(r->arena, "Basic realm=\"%s\"",
 		    r->config->external_host);
@@ -106,11 +171,10 @@ answer_refusal(struct request *r, enum refuse why)
 	log_debug("req=%s msg=%s", r->id, row->text);
 	if (out.p != NULL)
 		send_bytes(r, out);
-	if (out.p != NULL && body != NULL && r->head.method != HTTP_HEAD) {
-		send_bytes(r, span_of(body));
-		r->bytes_out += strlen(body);
+	if (out.p != NULL && body.n > 0 && r->head.method != HTTP_HEAD) {
+		send_bytes(r, body);
+		r->bytes_out += body.n;
 	}
-	free(body);
 }
 
 /* ---- Location ---- */

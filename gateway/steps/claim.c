@@ -127,11 +127,20 @@ static bool
 may_overwrite(void *ctx, struct hold *h)
 {
 	struct claim *c = ctx;
-	struct decision d;
+	struct request *r = c->request;
+	struct judged j;
 
 	(void)h;
-	return c->request != NULL && (decide_tag(c->request, ACTION_OverwriteTag, tag_of(c), &d) == VERDICT_ALLOW ||
-	    observe_lifts(c->request, REFUSE_TAG_LOCKED, &d));
+	if (r == NULL)
+		return false;
+	if (judge_ask(r, ACTION_OverwriteTag, r->route.repository, tag_of(c), &j) == VERDICT_ALLOW) {
+		judge_also(r, &j);
+		return true;
+	}
+	if (observe_lifts(r, REFUSE_TAG_LOCKED, &j))
+		return true;
+	judge_decides(r, &j);
+	return false;
 }
 
 static void

@@ -130,39 +130,35 @@ decide(struct request *r, enum policy_action action, struct span repository, str
 }
 
 bool
-decide_again(struct request *r, struct decision *out)
+decide_again(struct request *r, struct judged *out)
 {
 	/* the connection's certificate may have been read anew, and with it what policy is told of it */
-	return gather_facts(r) && decide(r, route_action(r->route.op), r->route.repository, out) == VERDICT_ALLOW;
+	return gather_facts(r) && judge_ask(r, route_action(r->route.op), r->route.repository, SPAN_NONE, out) == VERDICT_ALLOW;
 }
 
-enum verdict
-decide_tag(struct request *r, enum policy_action action, struct span tag, struct decision *out)
+/* A right beside the one that decides. */
+static bool
+may(struct request *r, enum policy_action action, struct span repository)
 {
-	struct fact asked_tag = r->facts[KEY_REGISTRY_TAG], asked_type = r->facts[KEY_REGISTRY_REFERENCE_TYPE];
+	struct judged j;
 
-	know(r, KEY_REGISTRY_TAG, tag);
-	know(r, KEY_REGISTRY_REFERENCE_TYPE, SPAN("tag"));
-	(void)decide(r, action, r->route.repository, out);
-	r->facts[KEY_REGISTRY_TAG] = asked_tag;
-	r->facts[KEY_REGISTRY_REFERENCE_TYPE] = asked_type;
-	return out->verdict;
+	if (judge_ask(r, action, repository, SPAN_NONE, &j) != VERDICT_ALLOW && observe_lifts(r, REFUSE_NOT_ALLOWED, &j))
+		return true;
+	judge_also(r, &j);
+	return j.decision.verdict == VERDICT_ALLOW;
 }
 
 /* Both rights: the blob is read there and written here (and both names must be of one upstream). NULL: they are there. */
 static const char *
 mount_refused(struct request *r)
 {
-	struct decision d;
-
 	if (r->route.stripped_mount.p != NULL)
 		return "no source named";
 	if (config_upstream_for(r->config, r->route.from) != r->upstream_config)
 		return "the source is of another upstream";
-	if (decide(r, ACTION_MountBlob, r->route.repository, &d) != VERDICT_ALLOW &&
-	    !observe_lifts(r, REFUSE_NOT_ALLOWED, &d))
+	if (!may(r, ACTION_MountBlob, r->route.repository))
 		return "no right to mount here";
-	if (decide(r, ACTION_PullBlob, r->route.from, &d) != VERDICT_ALLOW && !observe_lifts(r, REFUSE_NOT_ALLOWED, &d))
+	if (!may(r, ACTION_PullBlob, r->route.from))
 		return "no right to pull there";
 	return NULL;
 }
@@ -185,49 +181,52 @@ judge_mount(struct request *r)
 	    SPAN_FMT(r->route.stripped_from), why);
 }
 
-static enum verdict
-decide_op(struct request *r)
+static void
+decide_op(struct request *r, struct judged *out)
 {
 	struct span repository = r->route.repository;
 	enum policy_action action;
-	struct decision other;
+	struct judged other;
 
 	if (r->route.op == ROUTE_BLOB_MOUNT || r->route.stripped_mount.p != NULL)
 		judge_mount(r);
-	if (r->route.op == ROUTE_BLOB_MOUNT)
-		return decide(r, ACTION_PushBlob, repository, &r->decision);
-	action = route_action(r->route.op);
-	if (decide(r, action, repository, &r->decision) == VERDICT_ALLOW || r->head.method != HTTP_HEAD)
-		return r->decision.verdict;
+	action = r->route.op == ROUTE_BLOB_MOUNT ? ACTION_PushBlob : route_action(r->route.op);
+	if (judge_ask(r, action, repository, SPAN_NONE, out) == VERDICT_ALLOW || r->head.method != HTTP_HEAD)
+		return;
 	/* a pusher asks what is there already */
-	if (r->decision.verdict == VERDICT_EXPLICIT_DENY)
-		return VERDICT_EXPLICIT_DENY;
+	if (out->decision.verdict == VERDICT_EXPLICIT_DENY)
+		return;
 	action = action == ACTION_PullBlob ? ACTION_PushBlob : ACTION_PushManifest;
-	if (decide(r, action, repository, &other) == VERDICT_ALLOW)
-		r->decision = other;
-	return r->decision.verdict;
+	if (judge_ask(r, action, repository, SPAN_NONE, &other) != VERDICT_ALLOW) {
+		judge_also(r, &other);
+		return;
+	}
+	judge_also(r, out);
+	*out = other;
 }
 
 enum refuse
-decide_refusal(struct request *r)
+decide_refusal(struct request *r, const struct judged *j)
 {
 	const struct identity *who = r->authn.who;
+	const struct decision *d = &j->decision;
 
 	if (who->type == PRINCIPAL_ANONYMOUS && r->config->n_issuer > 0)
 		return REFUSE_NO_CREDENTIALS;
-	if (r->decision.message.n > 0) {
-		struct span text = arena_dup(r->arena, r->decision.message);
+	if (d->message.n > 0) {
+		struct span text = arena_dup(r->arena, d->message);
 
 		r->message = text.p;
 	}
-	if (r->decision.verdict == VERDICT_NEED || r->decision.unknown)
+	if (d->verdict == VERDICT_NEED || d->unknown)
 		return REFUSE_FACT_UNKNOWN;
-	return r->decision.verdict == VERDICT_EXPLICIT_DENY ? REFUSE_DENIED_BY_POLICY : REFUSE_NOT_ALLOWED;
+	return d->verdict == VERDICT_EXPLICIT_DENY ? REFUSE_DENIED_BY_POLICY : REFUSE_NOT_ALLOWED;
 }
 
 enum next
 step_decide(struct request *r)
 {
+	struct judged j;
 	enum verdict v;
 
 	if (r->upstream_config == NULL)
@@ -236,18 +235,20 @@ step_decide(struct request *r)
 	r->policy = policy_ref(r->config->policy);
 	if (!gather_facts(r))
 		return request_refuse(r, REFUSE_NO_MEMORY);
-	v = decide_op(r);
+	decide_op(r, &j);
+	judge_decides(r, &j);
+	v = j.decision.verdict;
 	/* every login may check itself, unless policy says no in so many words */
 	if (r->route.op == ROUTE_PING && v == VERDICT_DENY)
-		v = r->decision.verdict = VERDICT_ALLOW;
+		v = VERDICT_ALLOW;
 	if (list_some_tags(r))
 		v = VERDICT_ALLOW;	/* lists/visible.c says which */
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
 		return NEXT;
 	if (v != VERDICT_ALLOW) {
-		enum refuse why = decide_refusal(r);
+		enum refuse why = decide_refusal(r, &j);
 
-		if (!observe_lifts(r, why, &r->decision))
+		if (!observe_lifts(r, why, &j))
 			return request_refuse(r, why);
 	}
 	/* an upload is its holder's only, in its repository, at the upstream it was begun at */
@@ -283,19 +284,22 @@ has_foreign_layer(const struct manifest *m)
 static enum refuse
 ask(struct request *r, enum policy_action action, struct span tag)
 {
-	enum refuse why = REFUSE_NONE;
-	struct decision d;
+	enum refuse why;
+	struct judged j;
 
-	if (tag.p == NULL)
-		(void)decide(r, action, r->route.repository, &d);
-	else
-		(void)decide_tag(r, action, tag, &d);
+	if (judge_ask(r, action, r->route.repository, tag, &j) != VERDICT_ALLOW) {
+		why = decide_refusal(r, &j);
+		if (observe_lifts(r, why, &j))
+			return REFUSE_NONE;
+		judge_decides(r, &j);
+		return why;
+	}
 	/* the event names the statement that let it be pushed, or the one that did not */
-	if (action == ACTION_PushManifest || d.verdict != VERDICT_ALLOW)
-		r->decision = d;
-	if (d.verdict != VERDICT_ALLOW)
-		why = decide_refusal(r);
-	return observe_lifts(r, why, &d) ? REFUSE_NONE : why;
+	if (action == ACTION_PushManifest)
+		judge_decides(r, &j);
+	else
+		judge_also(r, &j);
+	return REFUSE_NONE;
 }
 
 static enum refuse

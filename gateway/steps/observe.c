@@ -8,30 +8,16 @@
  */
 #include "gateway/request.h"
 
-static bool
-is_policy(enum refuse why)
-{
-	switch ((int)why) {
-	case REFUSE_NOT_ALLOWED:
-	case REFUSE_DENIED_BY_POLICY:
-	case REFUSE_FACT_UNKNOWN:
-	case REFUSE_TAG_LOCKED:
-	case REFUSE_TAG_DELETED:
-		return true;
-	default:
-		return false;
-	}
-}
-
 bool
-observe_lifts(struct request *r, enum refuse why, const struct decision *d)
+observe_lifts(struct request *r, enum refuse why, const struct judged *j)
 {
-	if (!r->config->observe || !is_policy(why))
+	if (!r->config->observe || !refuse_is_policy(why))
 		return false;
 	r->message = NULL;
+	judge_decides(r, j);
 	if (r->observed.why == REFUSE_NONE) {
 		r->observed.why = why;
-		r->observed.sid = d->sid;
+		r->observed.sid = j->decision.sid;
 		metric_add(&r->worker->metrics, METRIC_OBSERVED, 1);
 	}
 	return true;

@@ -42,18 +42,23 @@ static bool
 allowed(struct request *r, struct serving *v)
 {
 	struct policy *then = r->policy;
-	struct decision d = { .verdict = VERDICT_DENY };
+	struct judged j = { .action = ACTION_NONE };
 
-	if (!still_known(r, v))
+	if (!still_known(r, v)) {
+		/* the certificate they speak of may be gone */
+		for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
+			r->facts[k] = (struct fact){ .state = FACT_UNKNOWN };
 		return false;
+	}
 	r->policy = policy_ref(v->config->policy);
-	if (decide_again(r, &d) || v->config->observe) {
+	if (decide_again(r, &j) || v->config->observe) {
 		policy_unref(r->policy);
 		r->policy = then;
 		return true;
 	}
-	/* the event names the statement, which lives as long as its snapshot */
-	r->decision = d;
+	/* the event names the statement, which lives as long as its snapshot; what the old one said does not */
+	r->judged = j;
+	r->n_also = 0;
 	policy_unref(then);
 	return false;
 }

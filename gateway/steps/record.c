@@ -104,7 +104,7 @@ fill_registry(const struct request *r, struct audit_event *e)
 static bool
 put(struct worker *w, const struct audit_event *e, struct spool_wait *wait)
 {
-	char line[EVENT_MAX];
+	UNSET char line[EVENT_MAX];
 	size_t n = event_write(e, line, sizeof line);
 
 	return n > 0 && spool_put(w->gateway->spool, (struct span){ line, n }, wait);
@@ -119,10 +119,11 @@ record_request(struct request *r, struct spool_wait *wait)
 		.event = "request",
 		.action = span_of(route_audit_name(r->route.op)),
 		.reason = "ok",
-		.sid = r->observed.why == REFUSE_NONE || r->refused != REFUSE_NONE ? r->decision.sid : SPAN_NONE,
+		.sid = r->observed.why == REFUSE_NONE || r->refused != REFUSE_NONE ? r->judged.decision.sid : SPAN_NONE,
 		.policy = r->policy == NULL ? SPAN_NONE : span_of(policy_hash(r->policy)),
 		.detail = r->detail,
 	};
+	UNSET char text[EVENT_RECORD_MAX];
 	int64_t now = r->ended_ms != 0 ? r->ended_ms : loop_monotonic_ms(r->worker->loop);
 
 	memcpy(e.id, r->id, sizeof e.id);
@@ -153,6 +154,7 @@ record_request(struct request *r, struct spool_wait *wait)
 	e.tls.sni = stream_sni(s);
 	e.upstream.status = r->upstream_status;
 	e.duration_us = (now - r->began_ms) * 1000;
+	e.record = (struct span){ text, judge_write(r, text, sizeof text) };
 	return put(r->worker, &e, wait);
 }
 

@@ -76,16 +76,20 @@ refuse(struct removal *m, enum refuse why)
 static enum refuse
 may_go(struct request *r, struct span tag)
 {
-	struct decision d;
+	struct judged j;
 
-	if (decide_tag(r, ACTION_OverwriteTag, tag, &d) == VERDICT_ALLOW || observe_lifts(r, REFUSE_TAG_LOCKED, &d))
+	if (judge_ask(r, ACTION_OverwriteTag, r->route.repository, tag, &j) == VERDICT_ALLOW) {
+		judge_also(r, &j);
 		return REFUSE_NONE;
-	r->decision = d;
-	if (d.verdict == VERDICT_DENY && !d.unknown) {
+	}
+	if (observe_lifts(r, REFUSE_TAG_LOCKED, &j))
+		return REFUSE_NONE;
+	judge_decides(r, &j);
+	if (j.decision.verdict == VERDICT_DENY && !j.decision.unknown) {
 		r->message = arena_printf(r->arena, "tag %.*s is immutable: deleting it takes OverwriteTag", SPAN_FMT(tag)).p;
 		return REFUSE_TAG_LOCKED;
 	}
-	return decide_refusal(r);
+	return decide_refusal(r, &j);
 }
 
 static enum refuse

@@ -328,7 +328,7 @@ def haproxy(report, lab, g):
                     f"listen l\n bind 127.0.0.1:{port}\n server s 127.0.0.1:{g.port} {how}\n")
         p = lab.process(["haproxy", "-db", "-f", conf], how)
         labs.wait_for(lambda: labs.port_open(port))
-        before = len(g.requests())
+        before = g.settled()
 
         class Front:        # a Client of haproxy's port
             pass

@@ -165,6 +165,14 @@ class Process:
         return self.child.returncode
 
 
+EVENT_ID = re.compile(r"\(event ([0-9A-HJKMNP-TV-Z]{26})\)")
+
+
+def without_event(text):
+    """A refusal's words, but for the id of its event."""
+    return text and EVENT_ID.sub("", text).strip()
+
+
 class Response:
     def __init__(self, status, reason, headers, body, interim):
         self.status, self.reason, self.headers, self.body, self.interim = status, reason, headers, body, interim

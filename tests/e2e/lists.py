@@ -157,7 +157,7 @@ def strangers(report, g, token):
     said = []
     for name in ("r001/secret", "nosuch/secret"):
         r = g.request("GET", f"/v2/{name}/tags/list", token["some"])
-        said.append((r.status, r.reason, r.code(), r.message(), [k for k, _ in r.headers]))
+        said.append((r.status, labs.without_event(r.reason), r.code(), labs.without_event(r.message()), [k for k, _ in r.headers]))
     report.ok(said[0] == said[1] and said[0][0] == 403, "tags of a forbidden and of an absent repository: the same answer", repr(said))
     r = g.request("GET", "/v2/nosuch/tags/list", token["full"])
     report.ok(r.status == 404 and r.code() == "NAME_UNKNOWN", "tags of an absent repository, for who may list them", repr(r))

@@ -42,6 +42,27 @@ load(struct span text, bool deny_all)
 	return p;
 }
 
+/* Whatever room there is: nothing, or one JSON object in printable ASCII; with room enough always one. */
+static void
+check_record(const struct policy *p, const struct policy_request *r, const struct decision *d, size_t seed)
+{
+	const size_t sizes[] = { seed * 131 % 4096, RECORD_LEAST };
+
+	for (size_t i = 0; i < 2; i++) {
+		char *buf = malloc(sizes[i] + 1);
+		size_t n = buf == NULL ? 0 : policy_record_write(p, r, d, NULL, buf, sizes[i]);
+		json_t *o = n == 0 ? NULL : json_loadb(buf, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+
+		if (n > sizes[i] || (n > 0) != json_is_object(o) || (i == 1 && buf != NULL && n == 0))
+			abort();
+		for (size_t k = 0; k < n; k++)
+			if (buf[k] < 0x20 || buf[k] > 0x7e)
+				abort();
+		json_decref(o);
+		free(buf);
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -70,7 +91,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r.action = (enum policy_action)a;
 		policy_decide(p, &r, &one);
 		policy_decide_linear(q, &r, &two);
-		json_decref(policy_record(p, &r, &one));
+		check_record(p, &r, &one, size);
 		if (one.verdict != two.verdict || !span_eq(one.sid, two.sid) || (one.verdict == VERDICT_ALLOW && one.sid.n == 0) ||
 		    (one.verdict == VERDICT_NEED) != !key_set_is_empty(&one.need))
 			abort();

@@ -149,6 +149,17 @@ test_lengths(void)
 	}
 }
 
+static struct span
+longest_record(void)
+{
+	static char record[EVENT_RECORD_MAX];
+
+	memset(record, 'r', sizeof record);
+	memcpy(record, "{\"r\":\"", 6);
+	memcpy(record + sizeof record - 2, "\"}", 2);
+	return (struct span){ record, sizeof record };
+}
+
 /* All texts at once, as long and as hostile as they come: the line still fits, and says how long they were. */
 static void
 fill(struct audit_event *e, char *text, size_t n)
@@ -166,6 +177,9 @@ fill(struct audit_event *e, char *text, size_t n)
 	e->time_us = e->duration_us = e->upstream.duration_us = INT64_MAX;
 	e->http.status = e->upstream.status = e->source.port = UINT32_MAX;
 	e->http.bytes_in = e->http.bytes_out = INT64_MAX;	/* the most jansson reads */
+	e->observed.reason = text;
+	e->observed.sid = e->old_policy = e->source.peer = s;
+	e->record = longest_record();
 }
 
 static void
@@ -192,6 +206,7 @@ test_longest(void)
 				longest = strlen(line);
 			if (n > 1024)
 				CHECK(json_integer_value(json_object_get(json_object_get(o, "tls"), "sni_length")) == (json_int_t)n);
+			CHECK(json_is_object(json_object_get(o, "policy_record")));
 			json_decref(o);
 			memset(line, 0, sizeof line);
 		}
