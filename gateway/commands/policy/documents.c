@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "gateway/commands/policy/tool.h"
 #include "gateway/file.h"
@@ -70,18 +71,41 @@ add(struct documents *d, const char *path)
 }
 
 struct policy *
-documents_load(struct documents *d, char **paths, size_t n)
+documents_compile(struct documents *d, const struct policy_source *sources, size_t n)
 {
-	struct policy_names names = {
+	const struct policy_names names = {
 		.fetch = policy_reads_fetch,
 		.fetch_ctx = &d->reads,
 		.any_vocabulary = d->any_vocabulary,
 	};
+
+	return policy_load(sources, n, &names, on_problem, d);
+}
+
+struct policy *
+documents_load(struct documents *d, char **paths, size_t n)
+{
 	bool ok = true;
 
 	for (size_t i = 0; i < n; i++)
 		ok = add(d, paths[i]) && ok;
-	return ok ? policy_load(d->sources, d->n, &names, on_problem, d) : NULL;
+	return ok ? documents_compile(d, d->sources, d->n) : NULL;
+}
+
+void
+documents_say(const struct documents *d)
+{
+	json_t *f;
+	size_t i;
+
+	json_array_foreach (d->problems, i, f) {
+		const char *file, *code, *severity, *sid, *reason, *fix;
+		int line;
+
+		if (json_unpack(f, "{s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "file", &file, "line", &line, "code", &code, "severity", &severity,
+			"sid", &sid, "reason", &reason, "fix", &fix) == 0 && strcmp(severity, severity_name(SEVERITY_ERROR)) == 0)
+			fprintf(stderr, "%s:%d: %s%s%s: %s; %s\n", file, line, code, sid[0] == '\0' ? "" : " Sid ", sid, reason, fix);
+	}
 }
 
 struct documents *

@@ -35,6 +35,10 @@ struct documents *documents_new(bool json) WUNRES;
 void documents_free(struct documents *d);
 /* Read and compile; once per documents. NULL after problems; what was read stays until documents_free(). */
 struct policy *documents_load(struct documents *d, char **paths, size_t n) NONNULL(1) WUNRES;
+/* Other texts of theirs, under the same names (files that they refer to are looked up beside them). */
+struct policy *documents_compile(struct documents *d, const struct policy_source *sources, size_t n) NONNULL(1) WUNRES;
+/* The errors of the array of problems, on standard error. */
+void documents_say(const struct documents *d) NONNULL(1);
 
 /* ---- the command line ---- */
 
