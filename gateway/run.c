@@ -105,6 +105,9 @@ make_gateway(struct gateway *g, const struct config *c)
 	g->ledger = ledger_open(c->ledger_url, c->ledger_mark, err, sizeof err);
 	if (g->ledger == NULL)
 		log_fatal("tags: %s", err);
+	g->courier = courier_start(err, sizeof err);
+	if (g->courier == NULL)
+		log_fatal("courier: %s", err);
 	g->offload = offload_start();
 	if (g->offload == NULL)
 		log_fatal("cannot start a thread");
@@ -140,6 +143,7 @@ make_reload(struct process *p, struct setup *s)
 		.n_workers = p->n_workers,
 		.ledger = p->gateway.ledger,
 		.spool = p->gateway.spool,
+		.courier = p->gateway.courier,
 		.started = now,
 		.reload = { .ok = true, .last = now },
 	};
@@ -200,7 +204,8 @@ stop(struct process *p)
 	offload_stop(p->gateway.offload);	/* it may be reading a request's bytes */
 	for (unsigned i = 0; i < n; i++)
 		worker_end(p->workers[i]);
-	/* both may still answer into the workers' mailboxes */
+	/* all three may still answer into the workers' mailboxes */
+	courier_stop(p->gateway.courier);
 	ledger_close(p->gateway.ledger);
 	spool_close(p->gateway.spool);
 	for (unsigned i = 0; i < n; i++)
@@ -208,6 +213,7 @@ stop(struct process *p)
 	reload_free(p->reload);
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
+	courier_free(p->gateway.courier);
 	admin_free(p->admin);
 	control_free(p->control);
 	event_free(p->sigterm);

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "gateway/audit/spool.h"
+#include "gateway/courier/courier.h"
 #include "gateway/steps/drift.h"
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
@@ -22,6 +23,7 @@
 #include "gateway/tags/ledger.h"
 
 struct gateway {		/* what all workers see */
+	struct courier *courier;
 	struct ledger *ledger;
 	struct spool *spool;
 	struct offload *offload;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "gateway/audit/spool.h"
+#include "gateway/courier/courier.h"
 #include "gateway/operator/ready.h"
 #include "gateway/setup.h"
 #include "gateway/tags/ledger.h"
@@ -104,6 +105,19 @@ add_stores(struct text *t, const struct metrics_view *v)
 }
 
 static void
+add_courier(struct text *t, const struct metrics_view *v)
+{
+	if (v->courier == NULL)
+		return;
+	head(t, "tidewaiter_courier_calls_total", "counter", "calls beside requests, by what they were for and how they ended");
+	for (unsigned k = 0; k < ERRAND_KIND_MAX; k++)
+		for (unsigned o = 0; o < ERRAND_OUTCOME_MAX; o++)
+			add(t, "tidewaiter_courier_calls_total{kind=\"%s\",outcome=\"%s\"} %" PRId64 "\n",
+			    errand_kind_label((enum errand_kind)k), errand_outcome_label((enum errand_outcome)o),
+			    courier_count(v->courier, (enum errand_kind)k, (enum errand_outcome)o));
+}
+
+static void
 add_readiness(struct text *t, const struct metrics_view *v)
 {
 	if (v->setup == NULL)
@@ -138,6 +152,7 @@ metrics_text(const struct metrics_view *v, size_t *n)
 		one(&t, rows[i].name, rows[i].type, rows[i].help, sum(v, i, false));
 	add_refusals(&t, v);
 	add_stores(&t, v);
+	add_courier(&t, v);
 	add_readiness(&t, v);
 	head(&t, "tidewaiter_build_info", "gauge", "version of the gateway");
 	add(&t, "tidewaiter_build_info{version=\"%s\"} 1\n", TW_VERSION);
