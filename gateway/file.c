@@ -69,3 +69,28 @@ fail:
 		close(fd);
 	return NULL;
 }
+
+bool
+file_create(const char *path, struct span bytes)
+{
+	char temporary[4096];
+	bool ok;
+	int fd, n = snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+
+	if (n < 0 || (size_t)n >= sizeof temporary) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return false;
+	errno = EIO;
+	ok = write(fd, bytes.p, bytes.n) == (ssize_t)bytes.n && fsync(fd) == 0;
+	ok = close(fd) == 0 && ok;
+	if (ok)
+		ok = link(temporary, path) == 0 || errno == EEXIST;
+	n = errno;
+	unlink(temporary);
+	errno = n;
+	return ok;
+}

@@ -17,4 +17,10 @@
  */
 char *file_read(const char *path, size_t max, size_t *n, char *err, size_t err_size) NONNULL(1, 3, 4) WUNRES;
 
+/*
+ * A new file (mode 0600) with these bytes. It appears whole under its name or not at all; one that somebody made in the
+ * meantime stays, and is no failure. False: errno says why.
+ */
+bool file_create(const char *path, struct span bytes) NONNULL(1) WUNRES;
+
 #endif

@@ -8,10 +8,12 @@
  */
 #include "gateway/request.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 #include "gateway/log.h"
 #include "gateway/steps/peek.h"
+#include "gateway/token/form.h"
 
 #define DISCARD_BYTES	(8u << 20)	/* of a refused body, so that the connection can go on */
 #define DISCARD_MS	10000u
@@ -145,6 +147,8 @@ request_is_write(const struct request *r)
 	case ROUTE_UPLOAD_CANCEL:
 	case ROUTE_REFERRERS:
 	case ROUTE_CATALOG:
+	case ROUTE_TOKEN:
+	case ROUTE_JWKS:
 	case ROUTE_MAX:
 		return false;
 	}
@@ -165,6 +169,7 @@ must_close(const struct request *r)
 	case REFUSE_REQUEST_TIMEOUT:
 	case REFUSE_MISDIRECTED:
 	case REFUSE_MANIFEST_TOO_LARGE:
+	case REFUSE_FORM_TOO_LARGE:
 	case REFUSE_NO_MEMORY:
 		return true;
 	default:
@@ -189,11 +194,13 @@ on_finished(struct loop_task *t)
 	struct arena *a = r->arena;
 	bool keep = r->keep_alive && r->body_done && !r->failed && !r->body_broken;
 
+	if (r->route.op == ROUTE_TOKEN && r->bytes != NULL)
+		OPENSSL_cleanse(r->bytes, r->size_bytes);
 	free(r->bytes);
 	list_free(r->list);
 	policy_unref(r->policy);
-	if (r->authn.who != NULL)
-		identity_unref(r->authn.who);
+	identity_unref(r->authn.who);
+	identity_unref(r->authn.token);
 	worker_arena_done(w, a);	/* r is gone */
 	serving_unref(v);
 	conn_request_done(c, keep);
@@ -320,7 +327,7 @@ too_slow(struct request *r)
 static bool
 collect(struct request *r, struct span payload)
 {
-	size_t limit = r->config->limits.manifest;
+	size_t limit = r->route.op == ROUTE_TOKEN ? FORM_MAX : r->config->limits.manifest;
 
 	if (payload.n > limit - r->n_bytes)
 		return false;
@@ -346,7 +353,7 @@ take_payload(struct request *r, struct span payload)
 	switch (r->sink) {
 	case SINK_COLLECT:
 		if (!collect(r, payload))
-			request_fail(r, REFUSE_MANIFEST_TOO_LARGE);
+			request_fail(r, r->route.op == ROUTE_TOKEN ? REFUSE_FORM_TOO_LARGE : REFUSE_MANIFEST_TOO_LARGE);
 		return;
 	case SINK_FORWARD:
 		exchange_write(r->exchange, payload);

@@ -1,7 +1,7 @@
 /*
  * request.h - one request on its walk along the table of steps in request.c.
  *
- * accept -> TLS -> read head -> check -> route -> identify -> decide -> body -> manifest -> content -> hold -> remove
+ * accept -> TLS -> read head -> check -> route -> identify -> known -> decide -> body -> manifest -> content -> hold -> remove
  * -> pin -> list -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
@@ -27,7 +27,11 @@
 #define REQUEST_STEPS(X) \
 	X(check)	/* what HTTP and this gateway allow of any request */ \
 	X(route)	/* method and target to an operation */ \
+	X(form)		/* POST /token: its form is read whole */ \
+	X(grant)	/* /token: what it asks for */ \
 	X(identify)	/* Authorization to an identity */ \
+	X(known)	/* ... that stands: nobody on the deny list */ \
+	X(token)	/* the token service and its keys answer themselves */ \
 	X(decide)	/* policy, on what the head tells */ \
 	X(body)		/* a manifest is read whole */ \
 	X(manifest)	/* hashed and parsed */ \
@@ -88,6 +92,7 @@ struct request {
 	struct upstream *upstream;
 	struct policy *policy;		/* one snapshot from decide to audit */
 	struct authn_result authn;	/* .who is NULL until identified */
+	struct token_request *token;	/* what the token service was asked for */
 	struct fact *facts;		/* KEY_MAX of them, for asking again */
 	struct judged judged;		/* what decided */
 	const struct judged *also[JUDGED_ALSO];	/* what was asked beside it */
@@ -176,7 +181,11 @@ bool request_is_write(const struct request *r) NONNULL(1) PURE;
 
 enum next step_check(struct request *r);
 enum next step_route(struct request *r);
+enum next step_form(struct request *r);
+enum next step_grant(struct request *r);
 enum next step_identify(struct request *r);
+enum next step_known(struct request *r);
+enum next step_token(struct request *r);
 enum next step_decide(struct request *r);
 enum next step_body(struct request *r);
 enum next step_manifest(struct request *r);
@@ -190,7 +199,9 @@ enum next step_settle(struct request *r);
 enum next step_commit(struct request *r);
 enum next step_reply(struct request *r);
 
-/* decide.c: for lists, which keep no record of each entry */
+/* decide.c: take the policy and what the head tells. False: out of memory. */
+bool decide_prepare(struct request *r) NONNULL(1) WUNRES;
+/* ... for lists, which keep no record of each entry */
 enum verdict decide(struct request *r, enum policy_action action, struct span repository, struct decision *out);
 /* ... once more about a pull, by r->policy as it is now. False: denied, or out of memory. */
 bool decide_again(struct request *r, struct judged *out) NONNULL(1, 2) WUNRES;
@@ -206,6 +217,8 @@ void record_event(struct worker *w, struct audit_event *e) NONNULL(1, 2);
 void record_state(struct request *r, const char *event, struct span tag, struct span digest, struct span old_digest);
 /* answer.c */
 void answer_refusal(struct request *r, enum refuse why);
+/* A 200 of the gateway's own with this JSON. */
+void answer_json(struct request *r, struct span cache_control, struct span body) NONNULL(1);
 /*
  * Write upstream's head as ours. With body: its n bytes follow at once, or by the caller's hand when body->p is NULL; else the
  * body streams.

@@ -71,7 +71,9 @@ setup_new(struct config *c, char *err, size_t err_size)
 	s->outcomes = calloc(c->n_upstream, sizeof *s->outcomes);
 	if (s->outcomes == NULL)
 		snprintf(err, err_size, "out of memory");
-	if (s->lease_keys != NULL && s->outcomes != NULL && make_tls(s, err, err_size))
+	if (c->token_key != NULL && c->token_service == NULL)
+		snprintf(err, err_size, "token-service.signing-key: %s is not there", c->token_key);
+	else if (s->lease_keys != NULL && s->outcomes != NULL && make_tls(s, err, err_size))
 		return s;
 	setup_unref(s);
 	return NULL;

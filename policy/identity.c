@@ -57,21 +57,39 @@ identity_name_ok(struct span s, size_t max)
 	return s.n > 0 && s.n <= max;
 }
 
+/* The names of the caller itself: how many of the first two ids there are. */
+static size_t
+own_ids(struct arena *a, const struct identity *who, struct span ids[static 2])
+{
+	switch (who->type) {
+	case PRINCIPAL_ANONYMOUS:
+		ids[0] = anonymous_ids[0];
+		return 1;
+	case PRINCIPAL_BASIC:
+		ids[0] = arena_printf(a, "basic:%.*s", SPAN_FMT(who->subject));
+		return 1;
+	case PRINCIPAL_JWT:
+	case PRINCIPAL_CERT:
+		break;
+	}
+	ids[0] = arena_printf(a, "issuer:%.*s", SPAN_FMT(who->issuer));
+	ids[1] = arena_printf(a, "subject:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->subject));
+	return 2;
+}
+
 void
 identity_make_ids(struct arena *a, struct identity *who)
 {
-	size_t n = 2 + who->n_groups + who->n_roles;
-	struct span *ids = arena_zalloc(a, n, sizeof *ids);
+	struct span *ids = arena_zalloc(a, 2 + who->n_groups + who->n_roles, sizeof *ids);
+	size_t n;
 
 	if (ids == NULL)
 		return;
-	ids[0] = arena_printf(a, "issuer:%.*s", SPAN_FMT(who->issuer));
-	ids[1] = arena_printf(a, "subject:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->subject));
+	n = own_ids(a, who, ids);
 	for (size_t i = 0; i < who->n_groups; i++)
-		ids[2 + i] = arena_printf(a, "group:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->groups[i]));
+		ids[n++] = arena_printf(a, "group:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->groups[i]));
 	for (size_t i = 0; i < who->n_roles; i++)
-		ids[2 + who->n_groups + i] =
-		    arena_printf(a, "role:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->roles[i]));
+		ids[n++] = arena_printf(a, "role:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->roles[i]));
 	who->ids = ids;
 	who->n_ids = n;
 }
@@ -96,17 +114,30 @@ copy_names(struct arena *a, const struct span *names, size_t n, const struct spa
 const struct identity *
 identity_new(const struct identity *parts)
 {
+	struct identity plain = *parts;
+
+	plain.claims = plain.access = NULL;
+	plain.token_id = SPAN_NONE;
+	return identity_within(&plain, NULL);
+}
+
+const struct identity *
+identity_within(const struct identity *parts, json_t *document)
+{
 	struct verified *v = calloc(1, sizeof *v);
 	struct identity *who;
 
-	if (v == NULL)
+	if (v == NULL) {
+		json_decref(document);
 		return NULL;
+	}
 	who = &v->identity;
 	*who = *parts;
 	who->refs = 1;
-	who->claims = NULL;
+	v->claims = document;
 	v->arena = arena_new(IDENTITY_MEMORY);
-	if (v->arena == NULL || !identity_name_ok(parts->issuer, IDENTITY_NAME_MAX) ||
+	if (v->arena == NULL ||
+	    (parts->type != PRINCIPAL_ANONYMOUS && !identity_name_ok(parts->issuer, IDENTITY_NAME_MAX)) ||
 	    !identity_name_ok(parts->subject, IDENTITY_SUBJECT_MAX) ||
 	    !copy_names(v->arena, parts->groups, parts->n_groups, &who->groups) ||
 	    !copy_names(v->arena, parts->roles, parts->n_roles, &who->roles))

@@ -26,12 +26,16 @@ struct identity {
 	const struct span *groups, *roles;
 	size_t n_groups, n_roles;
 	/*
-	 * principal:ids of the policy language: "anonymous", or "issuer:<alias>", "subject:<alias>/<sub>",
-	 * "group:<alias>/<name>", "role:<alias>/<name>". Built once, by whoever makes the identity.
+	 * principal:ids of the policy language: "anonymous"; or "issuer:<alias>", "subject:<alias>/<sub>",
+	 * "group:<alias>/<name>", "role:<alias>/<name>"; or "basic:<user>" and its groups. Built once, by whoever makes the
+	 * identity.
 	 */
 	const struct span *ids;
 	size_t n_ids;
 	const json_t *claims;		/* the verified payload object; NULL when there is none */
+	/* of a token of the gateway's own */
+	const json_t *access;		/* all that it may be used for; NULL: no such bound */
+	struct span token_id;		/* its jti; empty: it is none */
 	int64_t issued_at, expires_at;	/* seconds since the epoch; 0 or less when there is none */
 	uint32_t generation;		/* of the issuer table that verified it */
 	unsigned refs;			/* private: identities never cross threads */
@@ -41,11 +45,15 @@ struct identity {
 #define IDENTITY_NAME_MAX	512u	/* bytes of a group or role */
 #define IDENTITY_NAMES_MAX	2048u	/* groups of one identity, and roles */
 
+#define IDENTITY_BASIC "basic"	/* issuer of those who log in with a password */
+
 /*
  * An identity that no token vouches for: type, issuer, subject, groups, roles and times as in `parts`, everything copied,
  * ids made. NULL: a name that is none (see identity_name_ok()), too many of them, or out of memory.
  */
 const struct identity *identity_new(const struct identity *parts) NONNULL(1) WUNRES;
+/* The same with claims, access and token_id, which are inside of `document`: a reference to it is taken over, always. */
+const struct identity *identity_within(const struct identity *parts, json_t *document) NONNULL(1) WUNRES;
 /* 1 to max bytes without C0 controls and DEL: names end up in policies, logs and answers. */
 bool identity_name_ok(struct span s, size_t max) PURE;
 

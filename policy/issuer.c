@@ -97,6 +97,8 @@ issuer_table_count(const struct issuer_table *t)
 bool
 issuer_table_vouches(const struct issuer_table *t, struct span alias, struct span kid)
 {
+	if (kid.n == 0)
+		kid = SPAN_NONE;	/* the key has no name: then it is the only one that fits */
 	for (size_t i = 0; i < t->n; i++) {
 		const struct issuer *issuer = &t->issuers[i];
 

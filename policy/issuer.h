@@ -87,6 +87,7 @@ void issuer_table_unref(struct issuer_table *t);
 	X(TOO_LONG_LIVED, "too_long_lived", "token lives longer than the issuer may grant") \
 	X(AUDIENCE, "audience", "token is for another audience") \
 	X(SUBJECT, "subject", "sub missing or not a usable string") \
+	X(OUTGROWN, "outgrown", "policy looks at more than this token of ours carries") \
 	X(NO_MEMORY, "no_memory", "out of memory") \
 	X(OK, "ok", "ok")
 
@@ -105,5 +106,21 @@ const char *token_outcome_text(enum token_outcome o) RETURNS_NONNULL PURE;
  */
 enum token_outcome token_verify(const struct issuer_table *t, struct span token, int64_t now, int64_t grace,
     const struct identity **out) NONNULL(1, 5) WUNRES;
+
+/* ---- tokens of the gateway's own ---- */
+
+/*
+ * What their header says as `cty`. (Not as `typ`: the libjwt of Debian 12 writes "JWT" there, whatever it is told.) A token
+ * of an issuer that says so is refused.
+ */
+#define TOKEN_OWN_TYPE "reg+jwt"
+/* Does the header say so? Nothing of the token is believed. */
+bool token_is_own(struct span token) WUNRES;
+/*
+ * A compact JWS of that type, signed with one of these algorithms (bits) by the key that its kid names. TOKEN_OK:
+ * *claims is its payload, a new reference; times and names in it are the caller's to judge.
+ */
+enum token_outcome token_open(const struct keyset *keys, unsigned allowed, struct span token, json_t **claims)
+    NONNULL(1, 4) WUNRES;
 
 #endif

@@ -207,8 +207,14 @@ is_token_type(struct span typ)
 	    span_eq_nocase(typ, SPAN("application/at+jwt"));
 }
 
+static bool
+is_own(const json_t *header)
+{
+	return span_eq(json_span(header, "cty"), SPAN(TOKEN_OWN_TYPE));
+}
+
 static enum token_outcome
-header_read(const json_t *o, struct header *out)
+header_read(const json_t *o, bool own, struct header *out)
 {
 	static const char *const key_members[] = { "jku", "jwk", "x5u", "x5c" };
 	struct span kid = json_span(o, "kid");
@@ -219,7 +225,7 @@ header_read(const json_t *o, struct header *out)
 	for (size_t i = 0; i < sizeof key_members / sizeof *key_members; i++)
 		if (json_object_get(o, key_members[i]) != NULL)
 			return TOKEN_BAD_HEADER;
-	if (json_object_get(o, "typ") != NULL && !is_token_type(json_span(o, "typ")))
+	if (is_own(o) != own || (json_object_get(o, "typ") != NULL && !is_token_type(json_span(o, "typ"))))
 		return TOKEN_BAD_HEADER;
 	out->has_kid = json_object_get(o, "kid") != NULL;
 	if (out->has_kid && (kid.n == 0 || kid.n > sizeof out->kid))
@@ -341,12 +347,12 @@ identity_fill(struct verified *v, const struct issuer *i, int64_t now, int64_t g
 	who->subject = json_span(v->claims, "sub");
 	if (!identity_name_ok(who->subject, IDENTITY_SUBJECT_MAX))
 		return TOKEN_SUBJECT;
+	who->type = PRINCIPAL_JWT;
 	who->issuer = arena_dup(v->arena, span_of(i->alias));
 	if (!names_of(v->arena, v->claims, i->groups_claim, &who->groups, &who->n_groups) ||
 	    !names_of(v->arena, v->claims, i->roles_claim, &who->roles, &who->n_roles))
 		return TOKEN_BAD_PAYLOAD;
 	identity_make_ids(v->arena, who);
-	who->type = PRINCIPAL_JWT;
 	who->claims = v->claims;
 	return arena_failed(v->arena) ? TOKEN_NO_MEMORY : TOKEN_OK;
 }
@@ -354,16 +360,17 @@ identity_fill(struct verified *v, const struct issuer *i, int64_t now, int64_t g
 /* ---- verification ---- */
 
 static enum token_outcome
-signature_check(const struct issuer *i, const struct parts *parts, const struct header *h, const struct jwk **key)
+signature_check(const struct keyset *keys, unsigned allowed, const struct parts *parts, const struct header *h,
+    const struct jwk **key)
 {
 	unsigned char signature[BASE64URL_DECODED(SIGNATURE_MAX * 4 / 3 + 4)];
 	size_t n;
 
-	if (!(i->algorithms >> h->alg & 1u))
+	if (!(allowed >> h->alg & 1u))
 		return TOKEN_ALG_REFUSED;
 	if (parts->signature.n > SIGNATURE_MAX * 4 / 3 + 4 || !base64url_decode(parts->signature, signature, &n))
 		return TOKEN_MALFORMED;
-	*key = keyset_find(i->keys, (struct span){ h->has_kid ? h->kid : NULL, h->kid_n }, h->alg);
+	*key = keyset_find(keys, (struct span){ h->has_kid ? h->kid : NULL, h->kid_n }, h->alg);
 	if (*key == NULL)
 		return TOKEN_KEY_UNKNOWN;
 	return jws_signature_ok(*key, h->alg, parts->signed_text, signature, n) ? TOKEN_OK : TOKEN_BAD_SIGNATURE;
@@ -380,7 +387,7 @@ verify(const struct issuer_table *t, const struct parts *parts, int64_t now, int
 
 	if (o == NULL)
 		return TOKEN_BAD_HEADER;
-	outcome = header_read(o, &h);
+	outcome = header_read(o, false, &h);
 	json_decref(o);
 	if (outcome != TOKEN_OK)
 		return outcome;
@@ -390,7 +397,7 @@ verify(const struct issuer_table *t, const struct parts *parts, int64_t now, int
 	i = issuer_find(t, json_span(v->claims, "iss"));
 	if (i == NULL)
 		return TOKEN_ISSUER_UNKNOWN;
-	outcome = signature_check(i, parts, &h, &key);
+	outcome = signature_check(i->keys, i->algorithms, parts, &h, &key);
 	if (outcome != TOKEN_OK)
 		return outcome;
 	v->identity.key_id = arena_dup(v->arena, span_of(key->kid));
@@ -421,4 +428,48 @@ token_verify(const struct issuer_table *t, struct span token, int64_t now, int64
 	else
 		identity_unref(&v->identity);
 	return outcome;
+}
+
+/* ---- tokens of the gateway's own ---- */
+
+bool
+token_is_own(struct span token)
+{
+	struct parts parts;
+	json_t *o;
+	bool is;
+
+	if (token.n > TOKEN_MAX || !split(token, &parts))
+		return false;
+	o = object_of(parts.header);
+	is = is_own(o);
+	json_decref(o);
+	return is;
+}
+
+enum token_outcome
+token_open(const struct keyset *keys, unsigned allowed, struct span token, json_t **claims)
+{
+	struct header h = { .alg = JWS_ALG_NONE };
+	const struct jwk *key;
+	enum token_outcome outcome;
+	struct parts parts;
+	json_t *o;
+
+	*claims = NULL;
+	if (token.n > TOKEN_MAX)
+		return TOKEN_TOO_LONG;
+	if (!split(token, &parts))
+		return TOKEN_MALFORMED;
+	o = object_of(parts.header);
+	outcome = o == NULL ? TOKEN_BAD_HEADER : header_read(o, true, &h);
+	json_decref(o);
+	if (outcome == TOKEN_OK && !h.has_kid)
+		outcome = TOKEN_KEY_UNKNOWN;
+	if (outcome == TOKEN_OK)
+		outcome = signature_check(keys, allowed, &parts, &h, &key);
+	if (outcome != TOKEN_OK)
+		return outcome;
+	*claims = object_of(parts.payload);
+	return *claims == NULL ? TOKEN_BAD_PAYLOAD : TOKEN_OK;
 }

@@ -16,7 +16,7 @@
 struct verified {
 	struct identity identity;
 	struct arena *arena;	/* texts and lists of the identity */
-	json_t *claims;		/* of a token; NULL */
+	json_t *claims;		/* what the identity's claims are in; NULL */
 };
 /* Fill in the ids of an identity whose issuer, subject, groups and roles are there (identity.c). */
 void identity_make_ids(struct arena *a, struct identity *who) NONNULL(1, 2);

@@ -234,6 +234,10 @@ put_registry(struct out *o, const struct audit_event *e)
 	text(o, "old_digest", e->registry.old_digest);
 	text(o, "media_type", e->registry.media_type);
 	group_end(o, mark);
+	mark = group(o, "token");
+	text(o, "id", e->token.id);
+	text(o, "scope", e->token.scope);
+	group_end(o, mark);
 	mark = group(o, "upstream");
 	number(o, "status", e->upstream.status);
 	number(o, "duration_us", not_negative(e->upstream.duration_us));

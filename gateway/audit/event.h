@@ -36,6 +36,7 @@ struct audit_event {
 	} http;
 	struct { struct span version, cipher, sni; } tls;
 	struct { struct span upstream, repository, reference, tag, digest, old_digest, media_type; } registry;
+	struct { struct span id, scope; } token;	/* jti of the one that was issued (then its scope) or shown, of ours */
 	struct { unsigned status; int64_t duration_us; } upstream;
 	int64_t duration_us;
 };

@@ -21,7 +21,7 @@
 
 #include "gateway/commands/command.h"
 #include "gateway/file.h"
-#include "gateway/commands/mint.h"
+#include "gateway/token/mint.h"
 #include "policy/base64url.h"
 #include "policy/jws.h"
 
@@ -249,7 +249,7 @@ mint(const struct options *opt)
 	key = text_of(opt->key);
 	if (key.p == NULL)
 		return 1;
-	token = mint_token(key, opt->kid, opt->alg, opt->claims, err, sizeof err);
+	token = mint_token(key, opt->kid, NULL, opt->alg, opt->claims, err, sizeof err);
 	free((char *)(uintptr_t)key.p);
 	if (token == NULL)
 		return problem("%s: %s", opt->key, err);

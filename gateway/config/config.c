@@ -48,6 +48,8 @@ config_free(struct config *c)
 	if (c->cluster_secret != NULL)
 		OPENSSL_cleanse(c->cluster_secret, c->cluster_secret_size);
 	issuer_table_unref(c->issuers);
+	token_service_free(c->token_service);	/* it looks at the policy */
+	revoked_free(c->revoked);
 	policy_unref(c->policy);
 	arena_free(c->arena);
 	free(c);

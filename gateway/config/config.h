@@ -16,6 +16,8 @@
 #include "gateway/http/head.h"
 #include "gateway/identity/certificate.h"
 #include "gateway/registry/route.h"
+#include "gateway/token/revoked.h"
+#include "gateway/token/service.h"
 #include "policy/address.h"
 #include "policy/arena.h"
 #include "policy/attr.h"
@@ -78,6 +80,7 @@ struct config_issuer {
 	char *jwks_file;		/* required until discovery comes with its issue */
 	char *groups_claim, *roles_claim;
 	int64_t max_lifetime;
+	int64_t session;		/* seconds after it was issued that a token of its is good for one of ours */
 };
 
 struct config_limits {
@@ -125,6 +128,13 @@ struct config {
 	size_t n_upstream;
 	struct config_issuer *issuer;
 	size_t n_issuer;
+	char *token_key;		/* token-service.signing-key; NULL: there is no token service */
+	char **next_keys, **retiring_keys;
+	size_t n_next_keys, n_retiring_keys;
+	int64_t token_lifetime;		/* seconds */
+	char *token_audience;		/* what the service is called */
+	unsigned basic_realm;		/* 401s ask for credentials, not for a token */
+	char *revoked_file;		/* NULL: none */
 	char **policy_files;		/* globs as written */
 	size_t n_policy_files;
 	unsigned observe;		/* policy.mode = "observe": denials are let through and recorded */
@@ -141,6 +151,8 @@ struct config {
 	/* built from the files named above */
 	struct issuer_table *issuers;
 	struct policy *policy;
+	struct token_service *token_service;	/* NULL: none, or (check) its key is not there yet */
+	struct revoked *revoked;	/* NULL: nobody */
 };
 
 /*

@@ -452,6 +452,44 @@ check_issuer(struct config_reader *r, const struct config_place *at, size_t n)
 		config_problem(r, at, "roles-claim", "\"%s\" has an empty part", s->roles_claim);
 }
 
+/* ---- tokens of the gateway's own ---- */
+
+/* It stands between quotes in a header. */
+static bool
+service_valid(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\' || s.p[i] == ',')
+			return false;
+	return s.n <= 255;
+}
+
+static void
+check_token_service(struct config_reader *r)
+{
+	struct config_place at = config_place_of(r, SECTION_TOKEN_SERVICE, 0);
+	struct config *c = r->config;
+
+	if (!given(c->revoked_file))
+		c->revoked_file = NULL;
+	if (!given(c->token_key)) {
+		if (c->n_next_keys > 0 || c->n_retiring_keys > 0 || given(c->token_audience))
+			config_problem(r, &at, "signing-key", "is missing: without it there is no token service");
+		c->token_key = NULL;
+		return;
+	}
+	if (c->external_url != NULL && !given(c->token_audience) && span_starts(span_of(c->external_url), SPAN("https://")))
+		c->token_audience = config_string(c, span_skip(span_of(c->external_url), strlen("https://")));
+	if (c->token_audience != NULL && !service_valid(span_of(c->token_audience)))
+		config_problem(r, &at, "service", "must be printable, without blanks, quotes, commas and backslashes");
+	for (size_t i = 0; i < c->n_issuer; i++) {
+		struct config_place issuer = config_place_of(r, SECTION_ISSUER, i);
+
+		if (c->issuer[i].url != NULL && c->external_url != NULL && strcmp(c->issuer[i].url, c->external_url) == 0)
+			config_problem(r, &issuer, "url", "is external-url: tokens of the gateway's own come from there");
+	}
+}
+
 /* ---- the rest ---- */
 
 static void
@@ -555,6 +593,7 @@ config_check(struct config_reader *r)
 
 		config_warning(r, &at, "mode", "observe: policy refuses nothing, and tags may be overwritten");
 	}
+	check_token_service(r);
 	check_stores(r);
 	check_control(r);
 	check_admin(r);

@@ -6,7 +6,6 @@
 #include "gateway/config/config_parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -27,9 +26,8 @@
 #define POLICY_FILE_MAX		((size_t)16 << 20)
 #define LEEWAY			60	/* seconds a clock may be off */
 
-/* Works, but somebody else on this machine may have it. */
-static void
-warn_if_open(struct config_reader *r, const struct config_place *at, const char *option, const char *path)
+void
+config_warn_if_open(struct config_reader *r, const struct config_place *at, const char *option, const char *path)
 {
 	struct stat st;
 
@@ -89,7 +87,7 @@ load_listener(struct config_reader *r, const struct config_place *at, const stru
 	for (size_t i = 0; i < n; i++) {
 		int kind = try_pair(r, at, l, i);
 
-		warn_if_open(r, at, "private-keys", l->private_keys[i]);
+		config_warn_if_open(r, at, "private-keys", l->private_keys[i]);
 		if (kind != 0 && kind == first)
 			config_problem(r, at, "certificates", "%s hides one before it with the same kind of key",
 			    l->certificates[i]);
@@ -251,35 +249,16 @@ load_issuers(struct config_reader *r)
 
 /* ---- cluster key ---- */
 
-/*
- * 32 fresh random bytes in a new file. It appears whole under its name or not at all, and one that another process
- * made in the meantime stays.
- */
+/* 32 fresh random bytes in a new file. */
 static bool
 create_key(const char *path)
 {
 	unsigned char key[CLUSTER_KEY];
-	char temporary[4096];
-	bool ok = false;
-	int fd, n = snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid());
+	bool ok;
 
-	if (n < 0 || (size_t)n >= sizeof temporary) {
-		errno = ENAMETOOLONG;
-		return false;
-	}
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return false;
 	errno = EIO;
-	if (RAND_bytes(key, sizeof key) == 1)
-		ok = write(fd, key, sizeof key) == (ssize_t)sizeof key && fsync(fd) == 0;
+	ok = RAND_bytes(key, sizeof key) == 1 && file_create(path, (struct span){ (const char *)key, sizeof key });
 	OPENSSL_cleanse(key, sizeof key);
-	ok = close(fd) == 0 && ok;
-	if (ok)
-		ok = link(temporary, path) == 0 || errno == EEXIST;
-	n = errno;
-	unlink(temporary);
-	errno = n;
 	return ok;
 }
 
@@ -315,7 +294,7 @@ load_cluster_key(struct config_reader *r, const struct config_place *at, bool cr
 			return;
 		}
 	}
-	warn_if_open(r, at, "cluster-key", path);
+	config_warn_if_open(r, at, "cluster-key", path);
 	text = file_read(path, CLUSTER_KEY * CLUSTER_KEYS_MAX, &n, err, sizeof err);
 	if (text == NULL) {
 		config_problem(r, at, "cluster-key", "%s: %s", path, err);
@@ -476,4 +455,5 @@ config_files_load(struct config_reader *r, bool create)
 	/* last: nothing is written for a configuration that will not run */
 	if (c->cluster_key_file != NULL)
 		load_cluster_key(r, &top, create && r->problems == 0);
+	config_tokens_load(r, create);
 }

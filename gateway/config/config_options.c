@@ -41,6 +41,9 @@ static const struct config_word algorithms[] = {
 #undef ALG
 	{ NULL, 0, false }
 };
+static const struct config_word realms[] = {
+	{ "token", 0, true }, { "basic", 1, true }, { NULL, 0, false }
+};
 static const struct config_word modes[] = {
 	{ "enforce", 0, true }, { "observe", 1, true }, { NULL, 0, false }
 };
@@ -65,6 +68,9 @@ const struct config_option config_options[] = {
 	    "file with 1 to 4 secrets of 32 bytes, newest first, shared by replicas; generated if absent" },
 	{ SECTION_ROOT, OPTION_STRING, "control", "auto", STRING(config, control),
 	    "socket for tidewaiter tag; auto: beside the ledger, as in tags.db.sock; empty: none" },
+
+	{ SECTION_ROOT, OPTION_STRING, "revoked", "", STRING(config, revoked_file),
+	    "file of what is believed no longer, one a line: jti:<id>, subject:<issuer>/<name>, basic:<user>; empty: none" },
 
 	{ SECTION_LISTEN, OPTION_STRING, "address", NULL, STRING(config_listen, address),
 	    "IP address and port, as in 0.0.0.0:5443 or [::]:5443" },
@@ -131,13 +137,22 @@ const struct config_option config_options[] = {
 	    "claim that lists roles; dots lead into objects" },
 	{ SECTION_ISSUER, OPTION_TIME, "max-lifetime", "24 h", "1 min", "744 h", PLAIN(config_issuer, max_lifetime),
 	    "longest exp - iat accepted" },
-	{ SECTION_ISSUER, OPTION_TIME, "session", "0 s", LATER,
-	    "how long after its token's end a subject may renew ours" },
+	{ SECTION_ISSUER, OPTION_TIME, "session", "0 s", "0 s", "24 h", PLAIN(config_issuer, session),
+	    "how long after its token was issued a subject gets tokens of ours, be that token over" },
 
-	{ SECTION_TOKEN_SERVICE, OPTION_STRING, "signing-key", "", LATER,
-	    "key of the gateway's own tokens" },
-	{ SECTION_TOKEN_SERVICE, OPTION_TIME, "lifetime", "900 s", LATER,
-	    "how long the gateway's own tokens live" },
+	{ SECTION_TOKEN_SERVICE, OPTION_STRING, "signing-key", "", STRING(config, token_key),
+	    "PEM file of the P-256 key that signs the gateway's own tokens, shared by replicas; generated if absent; "
+	    "empty: no token service" },
+	{ SECTION_TOKEN_SERVICE, OPTION_STRINGS, "next-keys", "", LIST(config, next_keys),
+	    "keys that will sign: published, and believed already; private or public" },
+	{ SECTION_TOKEN_SERVICE, OPTION_STRINGS, "retiring-keys", "", LIST(config, retiring_keys),
+	    "keys that signed until lately: believed for as long as their tokens live; private or public" },
+	{ SECTION_TOKEN_SERVICE, OPTION_TIME, "lifetime", "900 s", "60 s", "1 h", PLAIN(config, token_lifetime),
+	    "how long the gateway's own tokens live, at most" },
+	{ SECTION_TOKEN_SERVICE, OPTION_STRING, "service", "", STRING(config, token_audience),
+	    "what the token service is called (aud); empty: host and port of external-url" },
+	{ SECTION_TOKEN_SERVICE, OPTION_WORD, "realm-mode", "token", WORD(realms, config, basic_realm),
+	    "what a 401 asks for: a token of the service, or credentials with every request" },
 
 	{ SECTION_POLICY, OPTION_STRINGS, "files", NULL, LIST(config, policy_files),
 	    "policy documents; * and ? match as in a shell, sorted" },

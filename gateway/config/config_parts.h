@@ -129,6 +129,14 @@ void config_check(struct config_reader *r) NONNULL(1);
 /* ---- config_files.c ---- */
 void config_files_load(struct config_reader *r, bool create) NONNULL(1);
 
+/* Works, but somebody else on this machine may have it: a warning. */
+void config_warn_if_open(struct config_reader *r, const struct config_place *at, const char *option, const char *path)
+    NONNULL(1, 2, 3, 4);
+
+/* ---- config_tokens.c ---- */
+/* Keys of the gateway's own tokens, the deny list. With create, and without a problem so far, a missing key is made. */
+void config_tokens_load(struct config_reader *r, bool create) NONNULL(1);
+
 /* ---- config_value.c ---- */
 /* "512", "64 KiB"; "500 ms", "30 s", "15 min", "1 h" in milliseconds. False when malformed or too large. */
 bool config_size_parse(struct span s, uint64_t *bytes) NONNULL(2) WUNRES;

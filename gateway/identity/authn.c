@@ -18,6 +18,7 @@ struct slot {
 	unsigned char key[32];
 	const struct identity *who;
 	enum token_outcome outcome;
+	bool own;		/* who is a token of our own */
 	uint32_t generation;
 	int64_t until;		/* seconds since the epoch; 0: empty */
 };
@@ -82,10 +83,11 @@ slot_for(struct authn *a, const unsigned char key[static 32], bool *hit)
 }
 
 static void
-remember(struct slot *s, const unsigned char key[static 32], const struct identity *who,
+remember(struct slot *s, const unsigned char key[static 32], const struct identity *who, bool own,
     enum token_outcome outcome, uint32_t generation, int64_t until)
 {
 	slot_clear(s);
+	s->own = own;
 	memcpy(s->key, key, 32);
 	s->who = who == NULL ? NULL : identity_ref(who);
 	s->outcome = outcome;
@@ -93,16 +95,29 @@ remember(struct slot *s, const unsigned char key[static 32], const struct identi
 	s->until = until;
 }
 
+/* who is taken over. Our own tokens come as Bearer only: as a password they would be good for another one. */
 static enum refuse
-verify(struct authn *a, const struct issuer_table *issuers, struct span token, int64_t now, int64_t grace,
-    int64_t cache_s, struct authn_result *out)
+accept(const struct identity *who, bool own, bool bearer, struct authn_result *out)
+{
+	if (own && !bearer) {
+		identity_unref(who);
+		out->detail = "own_token";
+		return REFUSE_BAD_TOKEN;
+	}
+	*(own ? &out->token : &out->who) = who;
+	return REFUSE_NONE;
+}
+
+static enum refuse
+verify(struct authn *a, const struct authn_ask *q, struct span token, bool bearer, struct authn_result *out)
 {
 	unsigned char key[32];
 	const struct identity *who = NULL;
-	uint32_t generation = issuer_table_generation(issuers);
+	uint32_t generation = issuer_table_generation(q->issuers);
+	int64_t now = q->now, grace = q->grace;
 	enum token_outcome outcome;
 	struct slot *s;
-	bool hit;
+	bool hit, own;
 
 	if (token.n > TOKEN_MAX) {
 		out->detail = token_outcome_symbol(TOKEN_TOO_LONG);
@@ -114,23 +129,25 @@ verify(struct authn *a, const struct issuer_table *issuers, struct span token, i
 	s = slot_for(a, key, &hit);
 	if (hit && s->generation == generation && now < s->until && (s->who != NULL || grace == 0)) {
 		metric_add(a->metrics, METRIC_TOKEN_HITS, 1);
-		out->detail = s->who == NULL ? token_outcome_symbol(s->outcome) : NULL;
-		out->who = s->who == NULL ? NULL : identity_ref(s->who);
-		return s->who == NULL ? REFUSE_BAD_TOKEN : REFUSE_NONE;
+		if (s->who != NULL)
+			return accept(identity_ref(s->who), s->own, bearer, out);
+		out->detail = token_outcome_symbol(s->outcome);
+		return REFUSE_BAD_TOKEN;
 	}
-	outcome = token_verify(issuers, token, now, grace, &who);
+	own = q->tokens != NULL && token_is_own(token);
+	outcome = own ? token_accept(q->tokens, q->issuers, token, now, grace, &who) :
+	    token_verify(q->issuers, token, now, grace, &who);
 	metric_add(a->metrics, outcome == TOKEN_OK ? METRIC_TOKEN_VERIFIED : METRIC_TOKEN_REFUSED, 1);
 	if (outcome != TOKEN_OK) {
 		if (grace == 0 && outcome != TOKEN_NO_MEMORY)
-			remember(s, key, NULL, outcome, generation, now + REFUSED_FOR);
+			remember(s, key, NULL, own, outcome, generation, now + REFUSED_FOR);
 		out->detail = token_outcome_symbol(outcome);
 		return outcome == TOKEN_NO_MEMORY ? REFUSE_NO_MEMORY : REFUSE_BAD_TOKEN;
 	}
 	if (who->expires_at > now)
-		remember(s, key, who, outcome, generation,
-		    who->expires_at < now + cache_s ? who->expires_at : now + cache_s);
-	out->who = who;
-	return REFUSE_NONE;
+		remember(s, key, who, own, outcome, generation,
+		    who->expires_at < now + q->cache_s ? who->expires_at : now + q->cache_s);
+	return accept(who, own, bearer, out);
 }
 
 static int
@@ -185,17 +202,23 @@ basic_password(struct authn *a, struct span encoded)
 }
 
 enum refuse
-authn_identify(struct authn *a, const struct issuer_table *issuers, struct span field, int64_t now, int64_t grace,
-    int64_t cache_s, struct authn_result *out)
+authn_password(struct authn *a, const struct authn_ask *q, struct span password, struct authn_result *out)
 {
-	*out = (struct authn_result){ NULL, "anonymous", NULL };
+	*out = (struct authn_result){ .method = "basic" };
+	return password.n == 0 ? REFUSE_BAD_CREDENTIALS : verify(a, q, password, false, out);
+}
+
+enum refuse
+authn_identify(struct authn *a, const struct authn_ask *q, struct span field, struct authn_result *out)
+{
+	*out = (struct authn_result){ .method = "anonymous" };
 	if (field.p == NULL) {
 		out->who = identity_anonymous();
 		return REFUSE_NONE;
 	}
 	if (field.n > 7 && span_eq_nocase((struct span){ field.p, 7 }, SPAN("bearer "))) {
 		out->method = "bearer";
-		return verify(a, issuers, span_skip(field, 7), now, grace, cache_s, out);
+		return verify(a, q, span_skip(field, 7), true, out);
 	}
 	/* ":" is what skopeo and podman send when they have no credentials */
 	if (field.n == 10 && span_eq_nocase((struct span){ field.p, 6 }, SPAN("basic ")) &&
@@ -204,13 +227,8 @@ authn_identify(struct authn *a, const struct issuer_table *issuers, struct span 
 		return REFUSE_NONE;
 	}
 	if (field.n > 6 && span_eq_nocase((struct span){ field.p, 6 }, SPAN("basic "))) {
-		struct span password = basic_password(a, span_skip(field, 6));
-		enum refuse r;
+		enum refuse r = authn_password(a, q, basic_password(a, span_skip(field, 6)), out);
 
-		out->method = "basic";
-		if (password.n == 0)
-			return REFUSE_BAD_CREDENTIALS;
-		r = verify(a, issuers, password, now, grace, cache_s, out);
 		OPENSSL_cleanse(a->password, sizeof a->password);
 		return r;
 	}

@@ -1,5 +1,5 @@
 /*
- * authn.h - the Authorization field to an identity: Bearer JWT, or Basic with a JWT as the password.
+ * authn.h - the Authorization field to an identity: Bearer JWT, the gateway's own tokens, or Basic with a JWT as the password.
  *
  * One per worker. Verified tokens are remembered by the SHA-256 of the token, for at most the configured time and
  * never past exp; refused ones for a few seconds, so that a flood of one bad token costs no signature checks.
@@ -12,12 +12,27 @@
 #define TW_AUTHN_H
 
 #include "gateway/operator/metrics.h"
+#include "gateway/token/service.h"
 #include "policy/issuer.h"
 
 struct authn;
 
+/* What is believed, and when. */
+struct authn_ask {
+	const struct issuer_table *issuers;
+	const struct token_service *tokens;	/* NULL: there are no tokens of our own */
+	int64_t now;
+	int64_t grace;			/* see token_verify(); a token that only verifies thanks to it is not remembered */
+	int64_t cache_s;		/* seconds an entry may live */
+};
+
 struct authn_result {
 	const struct identity *who;	/* a reference the caller gives back; anonymous when nothing was sent */
+	/*
+	 * A token of our own, likewise: then who is NULL, and whom it stands for is the caller's to find (see
+	 * token_accept()). NULL: something else was shown.
+	 */
+	const struct identity *token;
 	const char *method;		/* "bearer", "basic", "certificate", "anonymous" */
 	const char *detail;		/* for the audit event: why a token was refused; NULL */
 };
@@ -26,11 +41,13 @@ struct authn *authn_new(struct metrics *m) NONNULL(1) WUNRES;
 void authn_free(struct authn *a);
 
 /*
- * REFUSE_NONE: out->who is set. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN: it is not.
- * field.p == NULL: no Authorization was sent. cache_s: seconds an entry may live. grace: see token_verify(); a
- * token that only verifies thanks to it is not remembered.
+ * REFUSE_NONE: out->who is set, or out->token. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN: it is not.
+ * field.p == NULL: no Authorization was sent.
  */
-enum refuse authn_identify(struct authn *a, const struct issuer_table *issuers, struct span field, int64_t now,
-    int64_t grace, int64_t cache_s, struct authn_result *out) NONNULL(1, 2, 7) WUNRES;
+enum refuse authn_identify(struct authn *a, const struct authn_ask *q, struct span field, struct authn_result *out)
+    NONNULL(1, 2, 4) WUNRES;
+/* The same of a user name and password that came in another way. */
+enum refuse authn_password(struct authn *a, const struct authn_ask *q, struct span password, struct authn_result *out)
+    NONNULL(1, 2, 4) WUNRES;
 
 #endif

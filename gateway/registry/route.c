@@ -28,6 +28,8 @@ enum place {
 	PLACE_REFERRERS, /* /v2/<name>/referrers/<digest> */
 	PLACE_UPLOADS, /* /v2/<name>/blobs/uploads/ */
 	PLACE_UPLOAD, /* /v2/<name>/blobs/uploads/<lease> */
+	PLACE_TOKEN, /* /token */
+	PLACE_JWKS, /* /.well-known/jwks.json */
 };
 
 enum query_key {
@@ -82,6 +84,10 @@ static const struct row {
 	{ PLACE_UPLOAD, HTTP_PATCH, ROUTE_UPLOAD_CHUNK, 0 },
 	{ PLACE_UPLOAD, HTTP_PUT, ROUTE_UPLOAD_FINISH, KEY(DIGEST) },
 	{ PLACE_UPLOAD, HTTP_DELETE, ROUTE_UPLOAD_CANCEL, 0 },
+	{ PLACE_TOKEN, HTTP_GET, ROUTE_TOKEN, 0 },
+	{ PLACE_TOKEN, HTTP_POST, ROUTE_TOKEN, 0 },
+	{ PLACE_JWKS, HTTP_GET, ROUTE_JWKS, 0 },
+	{ PLACE_JWKS, HTTP_HEAD, ROUTE_JWKS, 0 },
 };
 
 static const struct {
@@ -410,6 +416,10 @@ find_place(struct span path, struct span *name, struct span *last)
 	struct span rest, word;
 
 	*name = *last = SPAN_NONE;
+	if (span_eq(path, SPAN("/token")))
+		return PLACE_TOKEN;
+	if (span_eq(path, SPAN("/.well-known/jwks.json")))
+		return PLACE_JWKS;
 	if (!span_starts(path, SPAN("/v2/")))
 		return PLACE_NONE;
 	rest = span_skip(path, 4);
@@ -468,6 +478,8 @@ set_reference(struct route *r, enum place place, struct span s, const struct rou
 	case PLACE_CATALOG:
 	case PLACE_TAGS:
 	case PLACE_UPLOADS:
+	case PLACE_TOKEN:
+	case PLACE_JWKS:
 		break;
 	}
 	return REFUSE_NONE;
@@ -527,7 +539,7 @@ route_resolve(enum http_method method, struct span target, const struct route_li
 		return REFUSE_NO_ROUTE;
 	if (target.n > limits->target && place != PLACE_UPLOAD)
 		return REFUSE_TARGET_TOO_LONG;
-	if (place != PLACE_ROOT && place != PLACE_CATALOG) {
+	if (place != PLACE_ROOT && place != PLACE_CATALOG && place != PLACE_TOKEN && place != PLACE_JWKS) {
 		if (!repository_valid(name))
 			return REFUSE_BAD_NAME;
 		out->repository = name;
@@ -536,6 +548,10 @@ route_resolve(enum http_method method, struct span target, const struct route_li
 	if (row == NULL)
 		return REFUSE_METHOD;
 	out->op = row->op;
+	if (place == PLACE_TOKEN) {
+		out->form = query;
+		return REFUSE_NONE;
+	}
 	why = set_reference(out, place, last, limits);
 	if (why == REFUSE_NONE)
 		why = read_query(out, query, row->keys, limits, a);
@@ -611,6 +627,8 @@ place_word(enum route_op op)
 		return SPAN("_catalog");
 	case ROUTE_NONE:
 	case ROUTE_PING:
+	case ROUTE_TOKEN:
+	case ROUTE_JWKS:
 	case ROUTE_MAX:
 		break;
 	}
@@ -628,6 +646,8 @@ route_target(const struct route *r, struct span repository, struct arena *a)
 	struct span number = SPAN_NONE;
 	char mark = '?';
 
+	if (r->op == ROUTE_TOKEN || r->op == ROUTE_JWKS)
+		return SPAN_NONE; /* not upstream's business */
 	for (size_t i = 0; i < r->n_tags; i++)
 		size += 8 + 3 * r->tags[i].n;
 	t.p = arena_alloc(a, size);

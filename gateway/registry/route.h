@@ -35,7 +35,9 @@
 	X(UPLOAD_FINISH,   "upload.finish",   PushBlob)         /* PUT ?digest= */ \
 	X(UPLOAD_CANCEL,   "upload.cancel",   CancelUpload)     \
 	X(REFERRERS,       "referrers.list",  ListReferrers)    \
-	X(CATALOG,         "catalog.list",    ListRepositories)
+	X(CATALOG,         "catalog.list",    ListRepositories) \
+	X(TOKEN,           "token.issue",     IssueToken)       /* /token: GET, or POST of a form */ \
+	X(JWKS,            "keys.get",        NONE)             /* /.well-known/jwks.json */
 
 enum route_op {
 	ROUTE_NONE = 0,
@@ -51,7 +53,7 @@ enum reference_type { REFERENCE_NONE = 0, REFERENCE_TAG, REFERENCE_DIGEST, REFER
 
 struct route {
 	enum route_op op;
-	struct span repository;			/* p == NULL for ping and catalog */
+	struct span repository;			/* p == NULL for ping, catalog, token and keys */
 	enum reference_type reference_type;
 	struct span reference;			/* tag, digest (algorithm:hex) or upload lease */
 	/* query, decoded and checked; p == NULL when absent */
@@ -61,6 +63,7 @@ struct route {
 	unsigned n;				/* page size, capped at 1000 */
 	struct span tags[ROUTE_TAGS_MAX];	/* PUT <digest>?tag=a&tag=b */
 	size_t n_tags;
+	struct span form;			/* TOKEN: the query, as it is (token/form.h reads it) */
 	struct span stripped_mount, stripped_from;	/* a mount was asked for; this is the plain upload made of it */
 };
 
@@ -82,7 +85,7 @@ enum refuse route_resolve(enum http_method method, struct span target, const str
 
 /*
  * The canonical upstream target for any op without a lease: path and query written from the fields (a cursor is
- * ours, and only in the targets of our Links).
+ * ours, and only in the targets of our Links). None for what the gateway answers itself.
  * `ns` is dropped; BLOB_MOUNT keeps mount and from. `repository` is what upstream calls it (may differ
  * from r->repository). {NULL,0} when out of memory.
  */

@@ -9,6 +9,7 @@
 
 #include "gateway/log.h"
 #include "gateway/request.h"
+#include "gateway/token/request.h"
 #include "policy/json_write.h"
 
 #define HEAD_MAX	16384u
@@ -73,6 +74,7 @@ refusal_body(const struct request *r, enum refuse why, struct span message, char
 {
 	bool anonymous = r->authn.who == NULL || r->authn.who->type == PRINCIPAL_ANONYMOUS;
 	const struct refusal *row = refusal_of(why);
+	const char *oauth = token_oauth_error(r);
 	struct json_writer w = { .p = buf, .end = buf + size };
 
 	json_write_bytes(&w, "{\"errors\":[{", 12);
@@ -88,8 +90,21 @@ refusal_body(const struct request *r, enum refuse why, struct span message, char
 	json_write_text(&w, span_of(row->symbol), DETAIL_TEXT);
 	if (!anonymous && (refuse_is_policy(why) || why == REFUSE_POLICY_CHANGED))
 		write_failed(&w, r);
-	json_write_bytes(&w, "}}]}", 4);
+	json_write_bytes(&w, "}}]", 3);
+	w.comma = true;
+	if (oauth != NULL) {
+		json_write_key(&w, "error");
+		json_write_text(&w, span_of(oauth), DETAIL_TEXT);
+	}
+	json_write_close(&w, '}');
 	return w.full ? SPAN_NONE : (struct span){ buf, (size_t)(w.p - buf) };
+}
+
+/* Whoever tries passwords or tokens on the token service learns only that they are none; the event knows why. */
+static bool
+is_constant(const struct request *r)
+{
+	return r->route.op == ROUTE_TOKEN && refusal_of(r->refused)->status == 401;
 }
 
 /*
@@ -99,7 +114,7 @@ refusal_body(const struct request *r, enum refuse why, struct span message, char
 static struct span
 message_of(const struct request *r, const struct refusal *row, char buf[static MESSAGE_ROOM])
 {
-	const char *text = r->message != NULL ? r->message : row->text;
+	const char *text = r->message != NULL && !is_constant(r) ? r->message : row->text;
 	int n = snprintf(buf, MESSAGE_ROOM, "%.*s (event %s)", (int)(MESSAGE_ROOM - 64), text, r->id);
 
 	return (struct span){ buf, n > 0 ? (size_t)n : 0 };
@@ -144,22 +159,19 @@ write_allow(struct request *r, struct http_writer *w)
 void
 answer_refusal(struct request *r, enum refuse why)
 {
-	const struct refusal *row = refusal_of(why);
+	enum refuse shown = is_constant(r) ? REFUSE_NO_CREDENTIALS : why;
+	const struct refusal *row = refusal_of(shown);
 	UNSET char text[MESSAGE_ROOM], phrase[MESSAGE_ROOM], head[HEAD_ROOM], room[BODY_ROOM];
 	struct span message = message_of(r, row, text), body, out;
 	struct http_writer w;
 
-	body = refusal_body(r, why, message, room, sizeof room);
+	body = refusal_body(r, shown, message, room, sizeof room);
 	http_writer_init(&w, head, sizeof head);
 	http_write_status_line(&w, row->status, phrase_of(message, phrase));
 	http_write_field_id(&w, HTTP_FIELD_CONTENT_TYPE, SPAN("application/json"));
 	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, body.n);
-	if (row->status == 401) {
-		struct span realm = arena_printf(r->arena, "Basic realm=\"%s\"",
-		    r->config->external_host);
-
-		http_write_field(&w, SPAN("WWW-Authenticate"), realm);
-	}
+	if (row->status == 401)
+		token_challenge(r, &w);
 	if (row->status == 405)
 		write_allow(r, &w);
 	if (row->status == 429 || row->status == 503)
@@ -175,6 +187,28 @@ answer_refusal(struct request *r, enum refuse why)
 		send_bytes(r, body);
 		r->bytes_out += body.n;
 	}
+}
+
+void
+answer_json(struct request *r, struct span cache_control, struct span body)
+{
+	char head[512];
+	struct http_writer w;
+
+	r->keep_alive = request_keeps_alive(r);
+	http_writer_init(&w, head, sizeof head);
+	http_write_status_line(&w, 200, span_of(http_reason(200)));
+	http_write_field_id(&w, HTTP_FIELD_CONTENT_TYPE, SPAN("application/json"));
+	http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, body.n);
+	http_write_field_id(&w, HTTP_FIELD_CACHE_CONTROL, cache_control);
+	write_connection(r, &w);
+	r->status = 200;
+	send_bytes(r, http_write_end(&w));
+	if (r->head.method != HTTP_HEAD) {
+		send_bytes(r, body);
+		r->bytes_out += body.n;
+	}
+	request_replied(r);
 }
 
 /* ---- Location ---- */

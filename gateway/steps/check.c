@@ -5,6 +5,7 @@
  */
 #include "gateway/forwarded.h"
 #include "gateway/request.h"
+#include "gateway/token/form.h"
 
 static bool
 host_served(const struct config *c, struct span host)
@@ -92,6 +93,23 @@ chunk_range(struct span s)
 	return digits(&s) && take_byte(&s, '-') && digits(&s) && s.n == 0;
 }
 
+/* A form, as POST /token has it (RFC 6749 section 4.3.2); a charset may stand behind the type. */
+static enum refuse
+check_form(const struct request *r)
+{
+	static const struct span form = { "application/x-www-form-urlencoded", 33 };
+	struct span type = r->head.field[HTTP_FIELD_CONTENT_TYPE];
+
+	if (r->head.method != HTTP_POST)
+		return REFUSE_NONE;
+	if (type.n < form.n || !span_eq_nocase((struct span){ type.p, form.n }, form) ||
+	    (type.n > form.n && type.p[form.n] != ';' && type.p[form.n] != ' '))
+		return REFUSE_BAD_CONTENT_TYPE;
+	if (r->head.framing == HTTP_FRAMING_NONE)
+		return REFUSE_LENGTH_REQUIRED;
+	return r->head.framing == HTTP_FRAMING_LENGTH && r->head.length > FORM_MAX ? REFUSE_FORM_TOO_LARGE : REFUSE_NONE;
+}
+
 static enum refuse
 check_fields(const struct request *r)
 {
@@ -103,6 +121,8 @@ check_fields(const struct request *r)
 		return REFUSE_BAD_RANGE;
 	if (field[HTTP_FIELD_CONTENT_ENCODING].p != NULL)
 		return REFUSE_BAD_CONTENT_TYPE;
+	if (r->route.op == ROUTE_TOKEN)
+		return check_form(r);
 	/* distribution reads mount and from out of a form body */
 	if (upload && field[HTTP_FIELD_CONTENT_TYPE].p != NULL &&
 	    !span_eq_nocase(field[HTTP_FIELD_CONTENT_TYPE], SPAN("application/octet-stream")))
@@ -124,7 +144,8 @@ upstream_of(const struct request *r)
 {
 	const struct config *c = r->config;
 
-	if (r->route.op == ROUTE_PING || r->route.op == ROUTE_CATALOG)
+	/* what is asked of the registry as a whole, is asked of the first */
+	if (r->route.repository.p == NULL)
 		return &c->upstream[0];
 	return config_upstream_for(c, r->route.repository);
 }
@@ -141,6 +162,8 @@ step_route(struct request *r)
 	if (why != REFUSE_NONE)
 		return request_refuse(r, why);
 	if (r->route.op == ROUTE_CATALOG && c->n_upstream > 1)
+		return request_refuse(r, REFUSE_NO_ROUTE);
+	if ((r->route.op == ROUTE_TOKEN || r->route.op == ROUTE_JWKS) && c->token_service == NULL)
 		return request_refuse(r, REFUSE_NO_ROUTE);
 	r->upstream_config = upstream_of(r);
 	if (r->upstream_config == NULL)

@@ -122,11 +122,21 @@ decide(struct request *r, enum policy_action action, struct span repository, str
 	};
 	struct fact asked = r->facts[KEY_REGISTRY_REPOSITORY];
 
+	*out = (struct decision){ .verdict = VERDICT_DENY };
+	if (!judge_covers(r, action, repository))
+		return out->verdict;
 	/* the source of a mount is another repository: for this one question */
 	know(r, KEY_REGISTRY_REPOSITORY, repository);
 	policy_decide(r->policy, &q, out);
 	r->facts[KEY_REGISTRY_REPOSITORY] = asked;
 	return out->verdict;
+}
+
+bool
+decide_prepare(struct request *r)
+{
+	r->policy = policy_ref(r->config->policy);
+	return gather_facts(r);
 }
 
 bool
@@ -199,6 +209,7 @@ decide_op(struct request *r, struct judged *out)
 	action = action == ACTION_PullBlob ? ACTION_PushBlob : ACTION_PushManifest;
 	if (judge_ask(r, action, repository, SPAN_NONE, &other) != VERDICT_ALLOW) {
 		judge_also(r, &other);
+		out->beyond |= other.beyond;	/* another token might do */
 		return;
 	}
 	judge_also(r, out);
@@ -211,6 +222,8 @@ decide_refusal(struct request *r, const struct judged *j)
 	const struct identity *who = r->authn.who;
 	const struct decision *d = &j->decision;
 
+	if (j->beyond)
+		return REFUSE_INSUFFICIENT_SCOPE;
 	if (who->type == PRINCIPAL_ANONYMOUS && r->config->n_issuer > 0)
 		return REFUSE_NO_CREDENTIALS;
 	if (d->message.n > 0) {
@@ -232,8 +245,7 @@ step_decide(struct request *r)
 	if (r->upstream_config == NULL)
 		return request_refuse(r, r->authn.who->type == PRINCIPAL_ANONYMOUS &&
 		    r->config->n_issuer > 0 ? REFUSE_NO_CREDENTIALS : REFUSE_NOT_SERVED);
-	r->policy = policy_ref(r->config->policy);
-	if (!gather_facts(r))
+	if (!decide_prepare(r))
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	decide_op(r, &j);
 	judge_decides(r, &j);

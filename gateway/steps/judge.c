@@ -30,6 +30,16 @@ question(const struct request *r, const struct judged *j, const struct fact *fac
 	};
 }
 
+bool
+judge_covers(const struct request *r, enum policy_action action, struct span repository)
+{
+	const struct identity *token = r->authn.token;
+
+	/* the entries of a catalog are asked about one by one: it is the catalog that the token is for */
+	return token == NULL ||
+	    access_covers(token->access, r->route.op == ROUTE_CATALOG ? ACTION_ListRepositories : action, repository);
+}
+
 enum verdict
 judge_ask(struct request *r, enum policy_action action, struct span repository, struct span tag, struct judged *out)
 {
@@ -37,6 +47,9 @@ judge_ask(struct request *r, enum policy_action action, struct span repository, 
 	struct policy_request q;
 
 	*out = (struct judged){ .action = action, .repository = repository };
+	out->beyond = !judge_covers(r, action, repository);
+	if (out->beyond)
+		return out->decision.verdict;	/* DENY */
 	memcpy(asked, registry, sizeof asked);
 	/* the source of a mount is another repository: for this one question */
 	r->facts[KEY_REGISTRY_REPOSITORY] = (struct fact){ .state = repository.n > 0 ? FACT_PRESENT : FACT_ABSENT,
@@ -62,8 +75,11 @@ same_question(const struct judged *a, const struct judged *b)
 void
 judge_also(struct request *r, const struct judged *j)
 {
-	struct judged *kept = r->n_also < JUDGED_ALSO ? arena_alloc(r->arena, sizeof *kept) : NULL;
+	struct judged *kept;
 
+	if (j->beyond)
+		return;
+	kept = r->n_also < JUDGED_ALSO ? arena_alloc(r->arena, sizeof *kept) : NULL;
 	for (unsigned i = 0; i < r->n_also; i++)
 		if (same_question(r->also[i], j))
 			return;
@@ -81,6 +97,8 @@ judge_decides(struct request *r, const struct judged *j)
 	/* asked again with more known, it is the same question */
 	bool same = same_question(&r->judged, j);
 
+	if (j->beyond)
+		return;
 	if (r->observed.why != REFUSE_NONE) {
 		if (!same)
 			judge_also(r, j);

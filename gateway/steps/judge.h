@@ -18,9 +18,12 @@ struct judged {
 	enum policy_action action;		/* ACTION_NONE: nothing was asked */
 	struct span repository;
 	struct decision decision;
+	bool beyond;				/* policy was not asked: the caller's token was not issued for this */
 	struct fact registry[JUDGED_FACTS];	/* what was asked about: registry:Upstream ... registry:MountFrom */
 };
 
+/* Is that what the caller's token was issued for? One that is not of the gateway's own has no such bound. */
+bool judge_covers(const struct request *r, enum policy_action action, struct span repository) NONNULL(1) PURE;
 /* May this caller do that there, to this tag (p == NULL: to what the request names)? *out says so, and is kept nowhere. */
 enum verdict judge_ask(struct request *r, enum policy_action action, struct span repository, struct span tag,
     struct judged *out) NONNULL(1, 5);

@@ -11,7 +11,7 @@
 bool
 observe_lifts(struct request *r, enum refuse why, const struct judged *j)
 {
-	if (!r->config->observe || !refuse_is_policy(why))
+	if (!r->config->observe || j->beyond || !refuse_is_policy(why))
 		return false;
 	r->message = NULL;
 	judge_decides(r, j);

@@ -44,7 +44,7 @@ allowed(struct request *r, struct serving *v)
 	struct policy *then = r->policy;
 	struct judged j = { .action = ACTION_NONE };
 
-	if (!still_known(r, v)) {
+	if (!still_known(r, v) || revoked_has(v->config->revoked, r->authn.who)) {
 		/* the certificate they speak of may be gone */
 		for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
 			r->facts[k] = (struct fact){ .state = FACT_UNKNOWN };

@@ -10,6 +10,7 @@
 
 #include "gateway/log.h"
 #include "gateway/request.h"
+#include "gateway/token/request.h"
 
 /* The query of a target we do not serve may hold anything: its names are kept, its values are not. */
 static struct span
@@ -45,9 +46,9 @@ audited_path(struct request *r)
 	const char *at = t.n == 0 ? NULL : memmem(t.p, t.n, uploads, sizeof uploads - 1);
 	size_t keep;
 
-	/* refused before anybody was asked for; or a cursor, which is long and tells nothing */
+	/* refused before anybody was asked for; or a cursor, which is long and tells nothing; or somebody's idea of a login */
 	if (at == NULL)
-		return r->authn.method == NULL || r->route.cursor.p != NULL ? without_values(r, t) : t;
+		return r->authn.method == NULL || r->route.cursor.p != NULL || r->route.op == ROUTE_TOKEN ? without_values(r, t) : t;
 	keep = (size_t)(at - t.p) + sizeof uploads - 1;
 	/* a raw id of somebody's probing is short and worth seeing; a lease is neither */
 	if (t.n - keep <= 64 && r->route.reference_type != REFERENCE_LEASE)
@@ -149,6 +150,8 @@ record_request(struct request *r, struct spool_wait *wait)
 	e.http.version = r->head.minor == 0 ? SPAN("1.0") : SPAN("1.1");
 	e.http.bytes_in = r->bytes_in;
 	e.http.bytes_out = r->bytes_out;
+	e.token.id = token_event_id(r);
+	e.token.scope = token_event_scope(r);
 	e.tls.version = stream_tls_version(s);
 	e.tls.cipher = stream_tls_cipher(s);
 	e.tls.sni = stream_sni(s);

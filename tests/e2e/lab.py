@@ -344,7 +344,7 @@ class Gateway:
     """`tidewaiter run` with a configuration of its own. `policy` is a document or None (nothing is allowed)."""
 
     def __init__(self, lab, name, upstream, policy=POLICY, issuer=True, limits=None, ca_file=None, upstream_options=None,
-                 tags=None, workers=2, external=HOST, listen=None, mode="enforce"):
+                 tags=None, workers=2, external=HOST, listen=None, mode="enforce", more=""):
         self.lab, self.name = lab, name
         self.dir = os.path.join(lab.dir, name)
         os.makedirs(self.dir, exist_ok=True)
@@ -376,6 +376,7 @@ tags = {{ {options(ledger)} }};
 audit = {{ directory = "{self.audit}"; }};
 admin = {{ listen = "127.0.0.1:{self.admin_port}"; }};
 limits = {{ {options(all_limits)} }};
+{more}
 ''')
 
     def start(self):

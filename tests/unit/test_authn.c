@@ -38,7 +38,8 @@ encode_basic(const char *credentials, size_t n, char *out)
 static enum refuse
 ask(struct authn *a, const struct issuer_table *t, const char *field, int64_t now, int64_t grace, struct authn_result *out)
 {
-	enum refuse why = authn_identify(a, t, span_of(field), now, grace, 300, out);
+	const struct authn_ask q = { .issuers = t, .now = now, .grace = grace, .cache_s = 300 };
+	enum refuse why = authn_identify(a, &q, span_of(field), out);
 
 	CHECK((why == REFUSE_NONE) == (out->who != NULL));
 	return why;
@@ -83,7 +84,7 @@ test_forms(struct authn *a, const struct issuer_table *t)
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		CHECK_ROW(once(a, t, rows[i].field, NOW, 0) == rows[i].want, rows[i].field);
-	CHECK(authn_identify(a, t, SPAN_NONE, NOW, 0, 300, &r) == REFUSE_NONE && r.who == identity_anonymous());
+	CHECK(ask(a, t, NULL, NOW, 0, &r) == REFUSE_NONE && r.who == identity_anonymous());
 	CHECK(ask(a, t, "basic Og==", NOW, 0, &r) == REFUSE_NONE && r.who == identity_anonymous());
 	CHECK(ask(a, t, bearer, NOW, 0, &r) == REFUSE_NONE && span_eq(r.who->subject, SPAN("ci")) && strcmp(r.method, "bearer") == 0);
 	identity_unref(r.who);

@@ -117,6 +117,7 @@ make_files(void)
 		copy_file(copies[i]);
 	write_file("garbage", SPAN("this is neither PEM nor JSON\n"), 0600);
 	write_file("empty", SPAN(""), 0600);
+	write_file("revoked", SPAN("# gone\n\njti:abc\nsubject:corp/ann\r\n basic:robot \n"), 0600);
 	write_file("password", SPAN("secret\n"), 0600);
 	write_file("password-crlf", SPAN("secret\r\n"), 0600);
 	write_file("two-lines", SPAN("secret\nother\n"), 0600);
@@ -612,6 +613,9 @@ test_everything(void)
 	CHECK(c->issuer[0].algorithms == ((1u << JWS_RS256) | (1u << JWS_ES256)));
 	CHECK(c->issuer[1].algorithms == 1u << JWS_RS256);
 	CHECK(c->issuer[0].max_lifetime == 7200 && c->issuer[1].max_lifetime == 86400);
+	CHECK(c->issuer[0].session == 43200 && c->issuer[1].session == 0 && c->token_lifetime == 300 && c->basic_realm);
+	CHECK(c->token_service != NULL && same(token_service_audience(c->token_service), "Registry:5443"));
+	CHECK(revoked_token(c->revoked, SPAN("abc")) && !revoked_token(c->revoked, SPAN("abcd")));
 	CHECK(same(c->issuer[0].roles_claim, "cognito:groups") && same(c->issuer[1].roles_claim, "roles"));
 	CHECK(policy_statements(c->policy) == 2);	/* the file both patterns name counts once */
 	CHECK(c->settle == 90 && !c->read_back && c->audit_segment_size == 1u << 20);
@@ -856,7 +860,9 @@ test_example(void)
 		CHECK(c->upstream[0].tag_max == again->upstream[0].tag_max);
 		CHECK(again->upstream[0].n_repositories == 1 && same(again->upstream[0].repositories[0], "*"));
 		CHECK(c->issuer[0].algorithms == again->issuer[0].algorithms);
-		CHECK(c->issuer[0].max_lifetime == again->issuer[0].max_lifetime);
+		CHECK(c->issuer[0].max_lifetime == again->issuer[0].max_lifetime && c->issuer[0].session == again->issuer[0].session);
+		CHECK(c->token_lifetime == again->token_lifetime && same(c->token_audience, again->token_audience));
+		CHECK(!c->basic_realm && !again->basic_realm && again->revoked_file == NULL);
 		CHECK(same(c->issuer[0].groups_claim, again->issuer[0].groups_claim));
 	}
 	config_free(c);

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <jwt.h>
 
-#include "gateway/commands/mint.h"
+#include "gateway/token/mint.h"
 #include "policy/jws.h"
 #include "tests/unit/check.h"
 #include "tests/unit/signer.h"
@@ -706,14 +706,14 @@ test_mint(void)
 		enum jws_alg alg = i == 0 ? JWS_RS256 : JWS_ES256;
 
 		signer_pem(i == 0 ? rsa : ec, true, pem, sizeof pem);
-		token = mint_token(span_of(pem), i == 0 ? "r1" : "e1", alg, claims, err, sizeof err);
+		token = mint_token(span_of(pem), i == 0 ? "r1" : "e1", NULL, alg, claims, err, sizeof err);
 		CHECK(token != NULL && verify(token, strlen(token), NOW, 0) == TOKEN_OK);
 		free(token);
 	}
-	CHECK(mint_token(span_of(pem), "e1", JWS_EdDSA, claims, err, sizeof err) == NULL);
-	CHECK(mint_token(span_of(pem), "e1", JWS_ALG_NONE, claims, err, sizeof err) == NULL);
-	CHECK(mint_token(SPAN_NONE, "e1", JWS_ES256, claims, err, sizeof err) == NULL);
-	CHECK(mint_token(SPAN("no key"), "e1", JWS_ES256, claims, err, sizeof err) == NULL);
+	CHECK(mint_token(span_of(pem), "e1", NULL, JWS_EdDSA, claims, err, sizeof err) == NULL);
+	CHECK(mint_token(span_of(pem), "e1", NULL, JWS_ALG_NONE, claims, err, sizeof err) == NULL);
+	CHECK(mint_token(SPAN_NONE, "e1", NULL, JWS_ES256, claims, err, sizeof err) == NULL);
+	CHECK(mint_token(SPAN("no key"), "e1", NULL, JWS_ES256, claims, err, sizeof err) == NULL);
 	json_decref(claims);
 	CHECK(jws_alg_parse(SPAN("RS256")) == JWS_RS256 && jws_alg_parse(SPAN("none")) == JWS_ALG_NONE);
 	CHECK(strcmp(jws_alg_name(JWS_ES256), "ES256") == 0 && strcmp(jws_alg_name((enum jws_alg)77), "none") == 0);

@@ -70,6 +70,10 @@ check_again(enum http_method m, const struct route *r, struct arena *a, const ch
 	if (r->reference_type == REFERENCE_LEASE)
 		return;
 	target = route_target(r, r->repository, a);
+	if (r->op == ROUTE_TOKEN || r->op == ROUTE_JWKS) {
+		CHECK_ROW(target.p == NULL, row);
+		return;
+	}
 	if (!CHECK_ROW(target.p != NULL && route_resolve(m, target, &route_limits_default, a, &again) == REFUSE_NONE, row))
 		return;
 	twice = route_target(&again, again.repository, a);

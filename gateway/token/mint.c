@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "gateway/commands/mint.h"
+#include "gateway/token/mint.h"
 
 #include <jwt.h>
 #include <stdio.h>
@@ -37,7 +37,7 @@ libjwt_alg(enum jws_alg alg)
 }
 
 char *
-mint_token(struct span key, const char *kid, enum jws_alg alg, const json_t *claims, char *err, size_t err_size)
+mint_token(struct span key, const char *kid, const char *cty, enum jws_alg alg, const json_t *claims, char *err, size_t err_size)
 {
 	char *text = json_dumps(claims, JSON_COMPACT), *token = NULL;
 	const char *what = NULL;
@@ -50,7 +50,7 @@ mint_token(struct span key, const char *kid, enum jws_alg alg, const json_t *cla
 		what = "out of memory";
 	else if (jwt_add_grants_json(jwt, text) != 0)
 		what = "libjwt does not accept the claims";
-	else if (jwt_add_header(jwt, "kid", kid) != 0 ||
+	else if (jwt_add_header(jwt, "kid", kid) != 0 || (cty != NULL && jwt_add_header(jwt, "cty", cty) != 0) ||
 	    jwt_set_alg(jwt, libjwt_alg(alg), (const unsigned char *)key.p, (int)key.n) != 0)
 		what = "libjwt does not accept the key";
 	else if ((token = jwt_encode_str(jwt)) == NULL)
