@@ -61,6 +61,7 @@ struct part {
 	uint8_t variable; /* VARIABLE: its number in the pattern */
 	bool lower; /* VARIABLE: |lower */
 	bool path; /* VARIABLE: may be several path segments: |path, or the claim is known to be one */
+	bool segment; /* VARIABLE: |segment: one, though the claim may hold anything */
 };
 struct pattern {
 	struct span source; /* as written */

@@ -29,12 +29,18 @@ finding_report(policy_problem *problem, void *ctx, enum lint_code code, const ch
 	problem(ctx, &f);
 }
 
+/* The reader's, whose reason says already what should stand there. */
+static bool
+reason_is_enough(enum lint_code c)
+{
+	return c == LINT_E100 || c == LINT_E102 || c == LINT_E105 || c == LINT_E106 || c == LINT_E113;
+}
+
 void
 policy_finding_text(const struct policy_finding *f, char out[static FINDING_TEXT_MAX])
 {
 	bool sid = f->sid.n > 0;
-	/* what is no document at all says in its reason what should stand there */
-	bool fix = f->code != LINT_E100 && f->fix[0] != '\0';
+	bool fix = f->fix[0] != '\0' && !reason_is_enough(f->code);
 
 	snprintf(out, FINDING_TEXT_MAX, "%s%s%.*s: %s%s%s", lint_row(f->code)->code, sid ? " Sid " : "", SPAN_FMT(f->sid), f->reason,
 	    fix ? "; " : "", fix ? f->fix : "");

@@ -20,7 +20,7 @@ parse_problem(struct policy_reader *r, const struct place *at, enum lint_code co
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof reason, fmt, ap);
 	va_end(ap);
-	r->problems++;
+	r->problems += lint_row(code)->severity == SEVERITY_ERROR;
 	finding_report(r->problem, r->ctx, code, r->source->name, place_line(r->source->text, at), r->sid, reason, NULL);
 }
 
@@ -57,7 +57,7 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 		return false;
 	}
 	if (json_array_size(v) == 0) {
-		parse_problem(r, at, LINT_E111, "%s is empty: write what it stands for, or leave the statement out", what);
+		parse_problem(r, at, LINT_E111, "%s is empty", what);
 		return false;
 	}
 	for (size_t i = 0; i < json_array_size(v); i++) {

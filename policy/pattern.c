@@ -77,7 +77,7 @@ take_default(struct compiler *c, struct span *s)
 	return SPAN_NONE;
 }
 
-/* "|lower", "|path" at the start of s. */
+/* "|lower", "|path", "|segment" at the start of s. */
 static bool
 take_filter(struct span *s, struct part *part)
 {
@@ -85,6 +85,12 @@ take_filter(struct span *s, struct part *part)
 	if (span_starts(*s, SPAN("lower"))) {
 		part->lower = true;
 		*s = span_skip(*s, 5);
+		return true;
+	}
+	if (span_starts(*s, SPAN("segment"))) {
+		part->path = false;
+		part->segment = true;
+		*s = span_skip(*s, 7);
 		return true;
 	}
 	part->path = span_starts(*s, SPAN("path"));
@@ -98,7 +104,7 @@ take_modifiers(struct compiler *c, struct span *s, struct part *part)
 {
 	while (s->n > 0 && s->p[0] == '|')
 		if (!take_filter(s, part))
-			return refuse(c, "a filter of a variable is |lower or |path");
+			return refuse(c, "a filter of a variable is |lower, |path or |segment");
 	if (s->n > 0 && s->p[0] == ',') {
 		part->text = take_default(c, s);
 		if (part->text.p == NULL)

@@ -13,6 +13,7 @@
 
 #include "policy/compiled.h"
 #include "policy/json.h"
+#include "policy/lint.h"
 
 #define SNAPSHOT_MAX ((size_t)1 << 30) /* bytes of compiled statements */
 #define DEPTH_MAX    8u
@@ -200,6 +201,9 @@ policy_load(const struct policy_source *sources, size_t n, const struct policy_n
 		r.problems++;
 	if (r.problems == 0 && !hash_snapshot(r.policy))
 		out_of_memory(&r);
+	if (r.problems == 0 && r.names->linting != LINTING_OFF && !r.names->any_vocabulary &&
+	    lint_bundle(r.bundle, r.names, problem, ctx) > 0 && r.names->linting == LINTING_ENFORCED)
+		r.problems++;
 	json_decref(r.sids);
 	bundle_unref(r.bundle);
 	if (r.problems == 0)

@@ -149,6 +149,7 @@ typedef bool policy_fetch(void *ctx, enum policy_file kind, const char *from, co
 /* What the documents may refer to. */
 struct policy_names {
 	const char *const *issuers;	/* configured aliases; NULL: not checked */
+	const char *const *issuer_urls;	/* their URLs, for the linter; NULL, all or one: not known */
 	size_t n_issuers;
 	const char *const *upstreams;	/* likewise */
 	size_t n_upstreams;
@@ -159,6 +160,12 @@ struct policy_names {
 	 * and NotPrincipal as IAM has them: to run policies and vectors that were not written for a registry.
 	 */
 	bool any_vocabulary;
+	enum policy_linting {
+		LINTING_ENFORCED = 0,	/* errors of the linter are errors */
+		LINTING_REPORTED,	/* they are said, and the documents load: for tools that look at what is written */
+		LINTING_OFF,		/* for tests of the language */
+	} linting;
+	int64_t now;		/* seconds since the epoch, for the linter; 0: not known */
 };
 
 enum lint_code {

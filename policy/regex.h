@@ -22,6 +22,8 @@ enum regex_result {
 /* Compile and put in front of *list. NULL with a reason; *bytes grows by what it takes. */
 struct regex *regex_new(struct span pattern, struct regex **list, size_t *bytes, char *err, size_t err_size)
     NONNULL(2, 3, 4) WUNRES;
+/* Whether it can take long: an unbounded repetition within another, so that a text has many ways to match. Told by its shape. */
+bool regex_repeats_repetition(struct span pattern) PURE;
 void regex_free_all(struct regex *list);
 
 /* Whole s, thread-safe, without the heap as long as PCRE2 has its compiler to machine code. */

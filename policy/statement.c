@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "policy/compiled.h"
@@ -455,6 +456,16 @@ element_of(struct policy_reader *r, const struct place *here, const json_t *v, s
 		elements[i].parse(r, here, v, s);
 }
 
+/* NotPrincipal stands for Principal: it was refused, and that is enough. */
+static bool
+is_refused_by_name(const json_t *o, const char *name)
+{
+	char not[32];
+
+	snprintf(not, sizeof not, "Not%s", name);
+	return json_object_get(o, not) != NULL;
+}
+
 /* What must be there, and what must not be there together. */
 static void
 check_whole(struct policy_reader *r, const struct place *at, const json_t *o, const struct statement *s)
@@ -463,13 +474,15 @@ check_whole(struct policy_reader *r, const struct place *at, const json_t *o, co
 	const struct place here = { .up = at, .key = "NotAction" };
 
 	for (size_t i = 0; i < N_ELEMENTS; i++)
-		if (json_object_get(o, elements[i].name) == NULL &&
+		if (json_object_get(o, elements[i].name) == NULL && !is_refused_by_name(o, elements[i].name) &&
 		    elements[i].need >= (r->names->any_vocabulary ? NEED_ALWAYS : NEED_OURS))
 			parse_problem(r, at, LINT_E100, "the statement has no %s", elements[i].name);
 	if (!action && !not_action)
 		parse_problem(r, at, LINT_E100, "the statement has no Action");
 	if (action && not_action)
 		parse_problem(r, &here, LINT_E100, "Action and NotAction exclude each other");
+	if (not_action && s->deny && r->names->linting != LINTING_OFF && !r->names->any_vocabulary)
+		parse_problem(r, &here, LINT_W202, "NotAction denies every action but those it names");
 	if (not_action && !s->deny && !r->names->any_vocabulary)
 		parse_problem(r, &here, LINT_E100, "NotAction stands in a Deny only: in an Allow it grants what nobody has named");
 }

@@ -152,8 +152,8 @@ config_warning(struct config_reader *r, const struct config_place *at, const cha
 	fputc('\n', r->out);
 }
 
-static void PRINTF(4, 0)
-say_of_file(struct config_reader *r, const char *file, int line, const char *fmt, va_list ap)
+static void PRINTF(5, 0)
+say_of_file(struct config_reader *r, const char *file, int line, const char *kind, const char *fmt, va_list ap)
 {
 	if (r->out == NULL)
 		return;
@@ -161,6 +161,7 @@ say_of_file(struct config_reader *r, const char *file, int line, const char *fmt
 		fprintf(r->out, "%s:%d: ", file, line);
 	else
 		fprintf(r->out, "%s: ", file);
+	fputs(kind, r->out);
 	vfprintf(r->out, fmt, ap);
 	fputc('\n', r->out);
 }
@@ -172,7 +173,7 @@ config_file_problem(struct config_reader *r, const char *file, int line, const c
 
 	r->problems++;
 	va_start(ap, fmt);
-	say_of_file(r, file, line, fmt, ap);
+	say_of_file(r, file, line, "", fmt, ap);
 	va_end(ap);
 }
 
@@ -182,7 +183,7 @@ config_file_warning(struct config_reader *r, const char *file, int line, const c
 	va_list ap;
 
 	va_start(ap, fmt);
-	say_of_file(r, file, line, fmt, ap);
+	say_of_file(r, file, line, "warning: ", fmt, ap);
 	va_end(ap);
 }
 

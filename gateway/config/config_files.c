@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "gateway/file.h"
@@ -392,21 +393,26 @@ compile_policy(struct config_reader *r, const struct policy_files *f)
 {
 	struct config *c = r->config;
 	const char **issuers = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 1, sizeof *issuers);
+	const char **urls = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 1, sizeof *urls);
 	const char **upstreams = arena_zalloc(c->arena, c->n_upstream + 1, sizeof *upstreams);
 	struct policy_reads reads = { .n = 0 };
 	struct policy_names names = {
 		.fetch = policy_reads_fetch,
 		.fetch_ctx = &reads,
 		.issuers = issuers,
+		.issuer_urls = urls,
+		.now = time(NULL),
 		.n_issuers = c->n_issuer,
 		.upstreams = upstreams,
 		.n_upstreams = c->n_upstream,
 	};
 
-	if (issuers == NULL || upstreams == NULL)
+	if (issuers == NULL || urls == NULL || upstreams == NULL)
 		return;
-	for (size_t i = 0; i < c->n_issuer; i++)
+	for (size_t i = 0; i < c->n_issuer; i++) {
 		issuers[i] = c->issuer[i].alias;
+		urls[i] = c->issuer[i].url;
+	}
 	for (size_t i = 0; i < c->n_listen; i++)
 		if (c->listen[i].client_certificate != CLIENT_CERTIFICATE_NONE)
 			issuers[names.n_issuers++] = c->listen[i].certificate.issuer;

@@ -23,6 +23,7 @@ static const char usage[] =
     "  {\"decision\":\"Allow\",\"sid\":\"TeamsPull\"}\n"
     "decision is Allow, ExplicitDeny, ImplicitDeny (no statement allows it) or Need (with the keys that are\n"
     "{\"later\":true} in the request and would tell). {\"unknown\":true} is a fact that could not be learned.\n"
+    "What only the linter objects to is said on standard error, and the policy is asked as it is written.\n"
     "\n"
     "  --now   time of requests that do not say time:Now: 2026-12-18T17:00:00Z; default: now\n"
     "  --vocabulary none  any service, action, resource and key, untyped, as IAM has them: for policies that were not\n"
@@ -123,8 +124,10 @@ tool_decide(int argc, char **argv)
 	if (files.n == 0)
 		return fputs(usage, stderr), 2;
 	d = documents_new(false);
-	if (d != NULL)
+	if (d != NULL) {
 		d->any_vocabulary = any;
+		d->linting = LINTING_REPORTED;	/* what is written is what is asked about */
+	}
 	status = d == NULL ? 1 : decide(d, &files, now);
 	documents_free(d);
 	return status;

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "gateway/commands/policy/tool.h"
 #include "gateway/file.h"
@@ -77,6 +78,8 @@ documents_compile(struct documents *d, const struct policy_source *sources, size
 		.fetch = policy_reads_fetch,
 		.fetch_ctx = &d->reads,
 		.any_vocabulary = d->any_vocabulary,
+		.linting = d->linting,
+		.now = time(NULL),
 	};
 
 	return policy_load(sources, n, &names, on_problem, d);

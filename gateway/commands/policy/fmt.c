@@ -118,8 +118,13 @@ static bool
 format_files(char **paths, size_t n, enum mode mode, bool say, bool *loads)
 {
 	struct documents *d = documents_new(true);
-	struct policy *p = d == NULL ? NULL : documents_load(d, paths, n);
-	bool ok = p != NULL && format_all(d, p, mode);
+	struct policy *p;
+	bool ok;
+
+	if (d != NULL)
+		d->linting = LINTING_OFF;	/* what is unwise may be formatted, too */
+	p = d == NULL ? NULL : documents_load(d, paths, n);
+	ok = p != NULL && format_all(d, p, mode);
 
 	*loads = p != NULL;
 	if (p == NULL && d != NULL && say)

@@ -27,6 +27,7 @@ struct documents {
 	size_t n;
 	struct policy_reads reads;
 	bool any_vocabulary;	/* --vocabulary none */
+	enum policy_linting linting;	/* as the gateway does, if nothing else is said */
 	json_t *problems;	/* with --json: array of findings; NULL: they are said on standard error, file:line: in front */
 	size_t warnings;	/* among them */
 };
