@@ -86,6 +86,12 @@ arena_reset(struct arena *a)
 	a->failed = false;
 }
 
+size_t
+arena_used(const struct arena *a)
+{
+	return a->total;
+}
+
 bool
 arena_failed(const struct arena *a)
 {

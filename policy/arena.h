@@ -20,6 +20,8 @@ struct arena *arena_new(size_t limit) WUNRES;
 void arena_free(struct arena *a);
 /* Forget everything, keep the first block for the next request. */
 void arena_reset(struct arena *a) NONNULL(1);
+/* Bytes handed out since arena_new/arena_reset, each request rounded up. */
+size_t arena_used(const struct arena *a) NONNULL(1) PURE;
 /* True once any allocation failed since arena_new/arena_reset. */
 bool arena_failed(const struct arena *a) NONNULL(1) PURE;
 

@@ -249,6 +249,19 @@ struct index_stats {
 	size_t by_resource, by_principal, by_value; /* statements by what finds them */
 };
 void index_stats(const struct index *x, struct index_stats *out) NONNULL(1, 2);
+/* What finds a statement of the index, and how many the fullest of its buckets holds. */
+struct index_way {
+	enum {
+		WAY_ALWAYS = 0, /* nothing: it is offered whatever is asked */
+		WAY_RESOURCE, /* the whole, the beginning or the end of its resources */
+		WAY_PRINCIPAL, /* its principals */
+		WAY_VALUE, /* the values of `atom` */
+	} by;
+	const struct atom *atom;
+	size_t fullest;
+	bool vague; /* RESOURCE: by no more than "repo:" or "registry:", which stands before every one */
+};
+void index_way(const struct index *x, const struct statement *s, struct index_way *out) NONNULL(1, 2, 3);
 
 /* ---- the keys that statements read (reads.c) ---- */
 
@@ -272,6 +285,7 @@ struct bundle {
 	size_t n, room;
 	struct index *index[2]; /* of the Allow and of the Deny statements */
 	struct regex *regexes; /* a list, to be freed */
+	size_t regex_bytes, index_bytes; /* what those and the indexes take */
 	struct network_zone zones[ZONES_MAX];
 	size_t n_zones;
 	struct {
@@ -320,7 +334,7 @@ struct policy_reader {
 	struct span sid; /* of the statement being read; empty: of none, or it is none */
 	json_t *sids; /* sid -> "file:line" of the first */
 	struct zone_list *time_zones; /* read so far */
-	size_t regex_bytes;
+	struct intern *intern; /* texts and patterns met so far */
 	policy_problem *problem;
 	void *ctx;
 	size_t problems; /* errors reported */
@@ -332,6 +346,12 @@ void document_parse_statements(struct policy_reader *r, const json_t *o) NONNULL
 void statement_parse(struct policy_reader *r, const struct place *at, const json_t *o) NONNULL(1, 2);
 /* The Condition of a statement. */
 void condition_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s) NONNULL(1, 4);
+
+/* pattern_compile() and arena_dup(), each text once for the whole bundle. (intern.c) */
+bool intern_pattern(struct policy_reader *r, struct span s, unsigned flags, struct pattern *out, struct reason *why)
+    NONNULL(1, 4, 5) WUNRES;
+struct span intern_text(struct policy_reader *r, struct span s) NONNULL(1) WUNRES;
+void intern_free(struct intern *t);
 
 /* A time zone, read once; NULL after reporting a problem. The name is terminated. (fetch.c) */
 const struct zone *fetch_zone(struct policy_reader *r, const struct place *at, struct span name) NONNULL(1, 2) WUNRES;

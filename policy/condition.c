@@ -28,7 +28,7 @@ use_parse(struct policy_reader *r, const struct place *at, const char *text)
 		enum qualifier qualifier;
 	} qualifiers[] = { { { "ForAnyValue:", 12 }, QUALIFIER_ANY }, { { "ForAllValues:", 13 }, QUALIFIER_ALL } };
 	struct span name = span_of(text);
-	struct use use = { .name = arena_dup(r->bundle->arena, name) };
+	struct use use = { .name = intern_text(r, name) };
 
 	for (size_t i = 0; i < 2; i++) {
 		if (span_starts(name, qualifiers[i].prefix)) {
@@ -96,13 +96,23 @@ static bool
 add_string_value(struct policy_reader *r, const struct place *at, struct span s, void *to, size_t i)
 {
 	struct atom *atom = to;
+	struct span *value = (struct span *)(uintptr_t)atom->values + i;
+	struct pattern *to_pattern;
 	bool set;
 
-	(void)i;
-	if (!add_set(r, at, s, atom, &set) || set || !zone_is_known(r, at, atom, s))
-		return set && r->problems == 0;
-	i = atom->n++;
-	return parse_pattern(r, at, s, atom->row->flags, &((struct pattern *)(uintptr_t)atom->patterns)[i]);
+	if (!add_set(r, at, s, atom, &set))
+		return false;
+	if (set) {
+		*value = intern_text(r, s);
+		return value->p != NULL;
+	}
+	if (!zone_is_known(r, at, atom, s))
+		return false;
+	to_pattern = (struct pattern *)(uintptr_t)atom->patterns + atom->n++;
+	if (!parse_pattern(r, at, s, atom->row->flags, to_pattern))
+		return false;
+	*value = to_pattern->source;
+	return true;
 }
 
 static bool
@@ -183,8 +193,8 @@ add_regex(struct policy_reader *r, const struct place *at, struct span s, void *
 	char err[256] = "longer than 1024 bytes";
 	struct regex *x = NULL;
 
-	if (s.n <= PATTERN_MAX && r->regex_bytes <= REGEX_BYTES_MAX)
-		x = regex_new(s, &r->bundle->regexes, &r->regex_bytes, err, sizeof err);
+	if (s.n <= PATTERN_MAX && r->bundle->regex_bytes <= REGEX_BYTES_MAX)
+		x = regex_new(s, &r->bundle->regexes, &r->bundle->regex_bytes, err, sizeof err);
 	else if (s.n <= PATTERN_MAX)
 		snprintf(err, sizeof err, "the regular expressions of the bundle take more than 256 MiB");
 	((struct regex **)(uintptr_t)atom->regexes)[i] = x;
@@ -264,7 +274,7 @@ as_strings(const json_t *v)
 	return out;
 }
 
-/* As written, for those who explain. */
+/* As written, for those who explain; texts by add_string_value(). */
 static bool
 keep_values(struct policy_reader *r, const json_t *strings, struct atom *atom)
 {
@@ -273,10 +283,10 @@ keep_values(struct policy_reader *r, const json_t *strings, struct atom *atom)
 
 	if (values == NULL)
 		return false;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && atom->row->kind != OPERATOR_STRING; i++) {
 		const json_t *v = json_is_array(strings) ? json_array_get(strings, i) : strings;
 
-		values[i] = arena_dup(r->bundle->arena, json_is_string(v) ? parse_text(v) : SPAN_NONE);
+		values[i] = intern_text(r, json_is_string(v) ? parse_text(v) : SPAN_NONE);
 	}
 	atom->values = values;
 	atom->n_values = n;
@@ -363,7 +373,7 @@ atom_parse(struct policy_reader *r, const struct place *at, const struct use *us
 		.if_exists = use->if_exists,
 		.negated = use->row->negated,
 		.op = use->name,
-		.name = arena_dup(r->bundle->arena, span_of(at->key)),
+		.name = intern_text(r, span_of(at->key)),
 		.line = place_line(r->source->text, at),
 	};
 	if (atom->name.p == NULL)

@@ -561,3 +561,86 @@ index_stats(const struct index *x, struct index_stats *out)
 {
 	*out = x->stats;
 }
+
+/* ---- how a statement is found, told from the table ---- */
+
+/* Whether the bucket holds the statement. */
+static bool
+held(const struct index *x, const struct statement *s, uint64_t key, struct index_way *out)
+{
+	const struct bucket *b = bucket_at(x, key);
+	uint32_t low = 0, high = b->n;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (x->slots[b->first + middle].number < s->number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == b->n || x->slots[b->first + low].number != s->number)
+		return false;
+	out->fullest = b->n > out->fullest ? b->n : out->fullest;
+	return true;
+}
+
+static bool
+way_by_value(const struct index *x, const struct statement *s, struct index_way *out)
+{
+	for (size_t i = 0; i < s->n_atoms; i++) {
+		const struct atom *a = &s->atoms[i];
+		size_t equality = 0;
+
+		while (equality < x->n_equalities && (x->equalities[equality].key != a->key.key ||
+							 !span_eq(x->equalities[equality].param, a->key.param)))
+			equality++;
+		if (equality == x->n_equalities || !x->used[equality] || !by_value(a) ||
+		    !held(x, s, atom_key(a, equality, 0), out))
+			continue;
+		for (size_t k = 1; k < a->n; k++)
+			(void)held(x, s, atom_key(a, equality, k), out);
+		out->by = WAY_VALUE;
+		out->atom = a;
+		return true;
+	}
+	return false;
+}
+
+static void
+way_by_resource(const struct index *x, const struct statement *s, struct index_way *out)
+{
+	out->by = WAY_RESOURCE;
+	for (size_t i = 0; i < s->n_resources; i++) {
+		const struct pattern *p = &s->resources[i];
+		struct span prefix = pattern_prefix(p);
+		uint64_t keys[2];
+		bool by_end = resource_keys(p, keys) == 2 && held(x, s, keys[1], out);
+
+		if (by_end || !held(x, s, keys[0], out))
+			continue;
+		if (prefix.n == 0)
+			out->by = WAY_ALWAYS;
+		out->vague |= span_starts(SPAN("repo:"), prefix) || span_starts(SPAN("registry:"), prefix);
+	}
+}
+
+void
+index_way(const struct index *x, const struct statement *s, struct index_way *out)
+{
+	*out = (struct index_way){ .by = WAY_ALWAYS };
+	if (x->stats.entries == 0 || is_general(s)) {
+		out->fullest = x->stats.always;
+		return;
+	}
+	if (way_by_value(x, s, out))
+		return;
+	if (x->principals && by_principal(s) &&
+	    held(x, s, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[0])), 0), out)) {
+		for (size_t i = 1; i < s->n_principals; i++)
+			(void)held(x, s, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0), out);
+		out->by = WAY_PRINCIPAL;
+		return;
+	}
+	way_by_resource(x, s, out);
+}

@@ -81,7 +81,7 @@ parse_pattern(struct policy_reader *r, const struct place *at, struct span s, un
 
 	if (r->names->any_vocabulary)
 		flags |= PATTERN_ANY_KEY | (flags & PATTERN_WILDCARDS ? 0 : PATTERN_LITERAL);
-	if (pattern_compile(r->bundle->arena, s, flags, out, &why))
+	if (intern_pattern(r, s, flags, out, &why))
 		return true;
 	parse_problem(r, at, why.code, "\"%.*s\": %s", SPAN_FMT(s), why.text);
 	return false;

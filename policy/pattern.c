@@ -15,6 +15,7 @@ struct compiler {
 	size_t n;
 	char *text; /* room for all text of the pattern */
 	size_t used;
+	bool in_place; /* that room is the source: its text stays where it stands */
 	unsigned variables;
 	struct reason *why;
 };
@@ -49,6 +50,7 @@ add_text(struct compiler *c, char byte)
 static void
 add_wildcard(struct compiler *c, enum part_kind kind)
 {
+	c->used += c->in_place;
 	if (kind == PART_ANY && c->n > 0 && c->parts[c->n - 1].kind == PART_ANY)
 		return; /* ** is * */
 	c->parts[c->n++] = (struct part){ .kind = kind };
@@ -203,17 +205,23 @@ compile(struct compiler *c, struct arena *a, struct span s, unsigned flags)
 bool
 pattern_compile(struct arena *a, struct span s, unsigned flags, struct pattern *out, struct reason *why)
 {
-	struct compiler c = { .why = why };
-	size_t special = 0;
+	struct compiler c = { .why = why, .in_place = true };
+	size_t parts = 0; /* at most: each begins at a special byte, or where others begin */
+	bool text = false;
 	struct span source;
 
 	if (s.n > PATTERN_MAX)
 		return refuse(&c, "longer than 1024 bytes");
-	for (size_t i = 0; i < s.n; i++)
-		special += s.p[i] == '*' || s.p[i] == '?' || s.p[i] == '$';
-	c.parts = arena_zalloc(a, 2 * special + 1, sizeof *c.parts);
-	c.text = arena_alloc(a, s.n + 1);
+	for (size_t i = 0; i < s.n; i++) {
+		bool special = s.p[i] == '*' || s.p[i] == '?' || s.p[i] == '$';
+
+		parts += special || !text;
+		text = !special;
+		c.in_place &= s.p[i] != '$';
+	}
+	c.parts = arena_zalloc(a, parts, sizeof *c.parts);
 	source = arena_dup(a, s);
+	c.text = c.in_place ? (char *)(uintptr_t)source.p : arena_alloc(a, s.n + 1);
 	if (c.parts == NULL || c.text == NULL || source.p == NULL)
 		return refuse(&c, "out of memory");
 	if (!compile(&c, a, s, flags))

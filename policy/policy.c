@@ -167,14 +167,30 @@ read_documents(struct policy_reader *r, const struct policy_source *sources, siz
 	free(objects);
 }
 
+/* Statements are known now: those that there was room for and that did not come are given back. */
+static void
+trim(struct bundle *b)
+{
+	struct statement *exact = b->n == 0 ? NULL : reallocarray(b->statements, b->n, sizeof *exact);
+
+	if (exact == NULL)
+		return;
+	b->statements = exact;
+	b->room = b->n;
+}
+
 static bool
 build(struct bundle *b)
 {
+	size_t before = arena_used(b->arena);
+
+	trim(b);
 	for (unsigned deny = 0; deny < 2; deny++) {
 		b->index[deny] = index_build(b->statements, b->n, deny != 0, b->arena);
 		if (b->index[deny] == NULL)
 			return false;
 	}
+	b->index_bytes = arena_used(b->arena) - before;
 	return reads_build(b);
 }
 
@@ -205,6 +221,7 @@ policy_load(const struct policy_source *sources, size_t n, const struct policy_n
 	    lint_bundle(r.bundle, r.names, problem, ctx) > 0 && r.names->linting == LINTING_ENFORCED)
 		r.problems++;
 	json_decref(r.sids);
+	intern_free(r.intern);
 	bundle_unref(r.bundle);
 	if (r.problems == 0)
 		return r.policy;

@@ -15,7 +15,7 @@
 
 struct set {
 	_Atomic(unsigned) refs;
-	size_t n, mask;
+	size_t n, mask, bytes;
 	char *text;
 	struct span *table;	/* p == NULL: free */
 	unsigned char digest[32];
@@ -99,6 +99,7 @@ set_parse(struct span text, int *line, char *err, size_t err_size)
 		return NULL;
 	atomic_init(&s->refs, 1);
 	s->mask = size - 1;
+	s->bytes = sizeof *s + text.n + 1 + size * sizeof *s->table;
 	s->text = malloc(text.n + 1);
 	s->table = calloc(size, sizeof *s->table);
 	if (s->text == NULL || s->table == NULL || EVP_Digest(text.p == NULL ? "" : text.p, text.n, s->digest, NULL, EVP_sha256(), NULL) != 1) {
@@ -129,6 +130,12 @@ set_unref(struct set *s)
 	free(s->text);
 	free(s->table);
 	free(s);
+}
+
+size_t
+set_bytes(const struct set *s)
+{
+	return s->bytes;
 }
 
 size_t

@@ -23,6 +23,8 @@ struct set *set_ref(struct set *s) RETURNS_NONNULL NONNULL(1);
 void set_unref(struct set *s);
 
 size_t set_size(const struct set *s) NONNULL(1) PURE;
+/* Of memory. */
+size_t set_bytes(const struct set *s) NONNULL(1) PURE;
 bool set_contains(const struct set *s, struct span value) NONNULL(1) PURE;
 /* SHA-256 of the text it was read from: 32 bytes. */
 const unsigned char *set_digest(const struct set *s) RETURNS_NONNULL NONNULL(1) PURE;

@@ -290,7 +290,7 @@ message_parse(struct policy_reader *r, const struct place *at, const json_t *v, 
 		parse_problem(r, at, LINT_E100, "Message has a control character");
 		return;
 	}
-	s->message = arena_dup(r->bundle->arena, m);
+	s->message = intern_text(r, m);
 	if (s->message.p == NULL)
 		parse_out_of_memory(r, at);
 }
@@ -369,7 +369,7 @@ moment_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 static void
 labels_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
 {
-	struct label *labels = arena_zalloc(r->bundle->arena, LABELS_MAX, sizeof *labels);
+	struct label *labels;
 	const char *key;
 	json_t *text;
 
@@ -377,6 +377,7 @@ labels_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 		parse_problem(r, at, LINT_E100, "Labels is an object of at most %u texts", LABELS_MAX);
 		return;
 	}
+	labels = arena_zalloc(r->bundle->arena, json_object_size(v), sizeof *labels);
 	if (labels == NULL) {
 		parse_out_of_memory(r, at);
 		return;
@@ -390,8 +391,8 @@ labels_parse(struct policy_reader *r, const struct place *at, const json_t *v, s
 			parse_problem(r, &here, LINT_E100, "a label is a text of at most %u bytes", LABEL_MAX);
 			return;
 		}
-		labels[s->n_labels].name = arena_dup(r->bundle->arena, name);
-		labels[s->n_labels++].value = arena_dup(r->bundle->arena, value);
+		labels[s->n_labels].name = intern_text(r, name);
+		labels[s->n_labels++].value = intern_text(r, value);
 	}
 	if (arena_failed(r->bundle->arena))
 		parse_out_of_memory(r, at);
