@@ -96,6 +96,15 @@ e2e-tsan: ## raw clients, skopeo and a mixed load through a gateway under Thread
 	@TSAN_OPTIONS=$${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} TIDEWAITER=build/tsan/tidewaiter \
 	    tests/e2e/run reload raw registries vendors lists faults tags removes manytags signatures drift observe ready clients:skopeo soak:0.3
 
+# Go programs, from the Go module proxy: not part of `make test`, but of continuous integration where Go is there
+conformance: $(B)/tidewaiter ## the OCI conformance suite, at the registry and through the gateway (needs Go 1.24)
+	@tests/go/install conformance
+	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run conformance
+
+e2e-go: $(B)/tidewaiter ## crane, oras and cosign through the gateway (needs Go 1.24)
+	@tests/go/install crane oras cosign
+	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run gotools
+
 corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded
 	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
 
@@ -164,7 +173,7 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all tools unit fuzzers check test e2e e2e-tsan deploy corpus corpus-asan asan tsan coverage fuzz bench schema generated lint layers install \
+.PHONY: all tools unit fuzzers check test e2e e2e-tsan conformance e2e-go deploy corpus corpus-asan asan tsan coverage fuzz bench schema generated lint layers install \
 	uninstall run help clean
 ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
 -include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))

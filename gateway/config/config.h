@@ -142,6 +142,8 @@ struct config {
 	char *ledger_mark;		/* a file in audit_directory that knows a ledger that was put back */
 	int64_t settle;			/* seconds, 900 */
 	enum drift_mode drift;		/* tags.drift, default alarm */
+	char **artifact_types;		/* tags.artifact-types: beside the known ones, may be appended to a list of referrers */
+	size_t n_artifact_types;
 	bool read_back;			/* tags.read-back, default true */
 	char *control;			/* path of the control socket; NULL: none */
 	char *audit_directory;

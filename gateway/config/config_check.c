@@ -12,6 +12,8 @@
 
 #include <unistd.h>
 
+#include "gateway/tags/append.h"
+
 #define CONTROL_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static bool
@@ -509,6 +511,29 @@ check_stores(struct config_reader *r)
 		r->config->ledger_mark = config_printf(r->config, "%s/ledger.mark", r->config->audit_directory);
 }
 
+/* An image that may be appended could be pulled in a signature's place. */
+static void
+check_artifact_types(struct config_reader *r)
+{
+	static const char *const images[] = { "application/vnd.oci.image.config.v1+json",
+		"application/vnd.docker.container.image.v1+json", "application/vnd.oci.empty.v1+json" };
+	struct config_place at = config_place_of(r, SECTION_TAGS, 0);
+	struct config *c = r->config;
+
+	for (size_t i = 0; i < c->n_artifact_types; i++) {
+		const char *type = c->artifact_types[i];
+		size_t n = strcspn(type, "*");
+
+		if (strchr(type, '/') == NULL ||
+		    strspn(type, "abcdefghijklmnopqrstuvwxyz0123456789.+-_/") != n ||
+		    (type[n] == '*' && type[n + 1] != '\0'))
+			config_problem(r, &at, "artifact-types", "\"%s\" is no media type in lower case (a * may end it)", type);
+		for (size_t k = 0; k < sizeof images / sizeof images[0]; k++)
+			if (append_type_matches(type, span_of(images[k])))
+				config_problem(r, &at, "artifact-types", "\"%s\" takes in images: %s", type, images[k]);
+	}
+}
+
 /* "auto" is beside the ledger; no path at all is no socket. */
 static void
 check_control(struct config_reader *r)
@@ -595,6 +620,7 @@ config_check(struct config_reader *r)
 	}
 	check_token_service(r);
 	check_stores(r);
+	check_artifact_types(r);
 	check_control(r);
 	check_admin(r);
 	check_limits(r);

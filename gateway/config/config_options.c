@@ -165,6 +165,8 @@ const struct config_option config_options[] = {
 	    "how long an unanswered push may still reach the registry" },
 	{ SECTION_TAGS, OPTION_WORD, "drift", "alarm", WORD(drifts, config, drift),
 	    "what becomes of pulls of a tag that was moved behind the gateway" },
+	{ SECTION_TAGS, OPTION_STRINGS, "artifact-types", "", LIST(config, artifact_types),
+	    "artifacts beside signatures, attestations and SBOMs that a sha256-... tag may list; a * may end one" },
 	{ SECTION_TAGS, OPTION_BOOL, "read-back", "true", NULL, NULL, PLAIN(config, read_back),
 	    "confirm a push by reading the tag before the client hears 201" },
 

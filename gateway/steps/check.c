@@ -123,8 +123,9 @@ check_fields(const struct request *r)
 		return REFUSE_BAD_CONTENT_TYPE;
 	if (r->route.op == ROUTE_TOKEN)
 		return check_form(r);
-	/* distribution reads mount and from out of a form body */
-	if (upload && field[HTTP_FIELD_CONTENT_TYPE].p != NULL &&
+	/* distribution reads mount and from out of a form body; crane and cosign name a type where there is no body */
+	if (upload && (r->head.framing == HTTP_FRAMING_CHUNKED || r->head.length > 0) &&
+	    field[HTTP_FIELD_CONTENT_TYPE].p != NULL &&
 	    !span_eq_nocase(field[HTTP_FIELD_CONTENT_TYPE], SPAN("application/octet-stream")))
 		return REFUSE_BAD_CONTENT_TYPE;
 	if (upload && field[HTTP_FIELD_CONTENT_RANGE].p != NULL &&

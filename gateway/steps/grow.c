@@ -19,6 +19,8 @@ struct grow {
 	struct request *request;	/* NULL: over; what is being compared is only to be freed */
 	void (*done)(void *ctx, enum refuse why);
 	void *ctx;
+	struct setup *setup;		/* a reference: `types` are its configuration's */
+	struct append_types types;
 	struct peek peek;
 	enum append_kind kind;
 	bool comparing;			/* the offload thread has `old`, `now` and `found` */
@@ -34,6 +36,7 @@ static void
 grow_free(struct grow *g)
 {
 	peek_clear(&g->peek);
+	setup_unref(g->setup);
 	free(g);
 }
 
@@ -147,7 +150,7 @@ work(struct offload_job *j)
 {
 	struct grow *g = (struct grow *)(void *)((char *)j - offsetof(struct grow, job));
 
-	g->may = append_check(g->kind, g->old, g->now, &g->found);
+	g->may = append_check(g->kind, g->old, g->now, &g->types, &g->found);
 }
 
 static void
@@ -215,6 +218,8 @@ grow_start(struct request *r, struct span tag, const char *old, void (*done)(voi
 	g->ctx = ctx;
 	g->tag = tag;
 	g->kind = append_kind_of(tag);
+	g->setup = setup_ref(r->serving->setup);
+	g->types = (struct append_types){ r->config->artifact_types, r->config->n_artifact_types };
 	g->job.work = work;
 	g->job.mail.deliver = on_compared;
 	g->job.reply_to = r->worker->mailbox;

@@ -196,8 +196,25 @@ add_entry(const json_t *e, struct append *a)
 	return true;
 }
 
+bool
+append_type_matches(const char *pattern, struct span type)
+{
+	struct span p = span_of(pattern);
+
+	return span_ends(p, SPAN("*")) ? span_starts(type, (struct span){ p.p, p.n - 1 }) : span_eq(type, p);
+}
+
 static bool
-new_entry(enum append_kind kind, const json_t *e, size_t i, struct append *a)
+is_listed(const struct append_types *more, struct span type)
+{
+	for (size_t i = 0; more != NULL && type.n > 0 && i < more->n; i++)
+		if (append_type_matches(more->patterns[i], type))
+			return true;
+	return false;
+}
+
+static bool
+new_entry(enum append_kind kind, const json_t *e, size_t i, const struct append_types *more, struct append *a)
 {
 	struct span type = json_span(e, "mediaType"), artifact = json_span(e, "artifactType");
 
@@ -208,13 +225,13 @@ new_entry(enum append_kind kind, const json_t *e, size_t i, struct append *a)
 		    fail(a, "entry %zu is of a type that does not belong there: %.*s", i + 1, SPAN_FMT(type));
 	if (!one_of(type, referrers, COUNT(referrers)))
 		return fail(a, "entry %zu is no OCI manifest", i + 1);
-	if (!has_shape(artifact, kind))
-		return fail(a, "entry %zu has no artifactType that belongs there: %.*s", i + 1, SPAN_FMT(artifact));
+	if (!has_shape(artifact, kind) && !is_listed(more, artifact))
+		return fail(a, "entry %zu has no artifactType that tags.artifact-types lists: %.*s", i + 1, SPAN_FMT(artifact));
 	return add_entry(e, a);
 }
 
 static bool
-new_entries(enum append_kind kind, const json_t *now, size_t from, struct append *a)
+new_entries(enum append_kind kind, const json_t *now, size_t from, const struct append_types *more, struct append *a)
 {
 	const json_t *list = json_object_get(now, list_of(kind));
 	struct span config = json_span(json_object_get(now, "config"), "mediaType");
@@ -225,13 +242,13 @@ new_entries(enum append_kind kind, const json_t *now, size_t from, struct append
 	if (kind != APPEND_REFERRERS && (json_array_size(list) == 0 || !one_of(config, configs, COUNT(configs))))
 		return fail(a, "it has no entry, or its config is of another type");
 	for (size_t i = from; i < json_array_size(list); i++)
-		if (!new_entry(kind, json_array_get(list, i), i, a))
+		if (!new_entry(kind, json_array_get(list, i), i, more, a))
 			return false;
 	return true;
 }
 
 bool
-append_check(enum append_kind kind, struct span old, struct span now, struct append *out)
+append_check(enum append_kind kind, struct span old, struct span now, const struct append_types *more, struct append *out)
 {
 	char reason[120];
 	json_t *root;
@@ -248,7 +265,7 @@ append_check(enum append_kind kind, struct span old, struct span now, struct app
 		return fail(out, "%s", reason);
 	ok = json_is_array(json_object_get(root, list_of(kind))) ||
 	    fail(out, "it is no %s", kind == APPEND_REFERRERS ? "index" : "manifest of layers");
-	ok = ok && (old.n == 0 || kept(kind, old, root, &n, out)) && new_entries(kind, root, n, out);
+	ok = ok && (old.n == 0 || kept(kind, old, root, &n, out)) && new_entries(kind, root, n, more, out);
 	json_decref(root);
 	return ok;
 }

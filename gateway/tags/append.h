@@ -41,10 +41,19 @@ enum append_kind append_kind_of(struct span tag) PURE;
 /* "sha256:<hex>" and NUL of such a tag. */
 void append_subject(struct span tag, char out[static 72]) NONNULL(2);
 
+/* Types that artifacts may have beside the known ones: whole, or what stands before a '*' at the end. */
+struct append_types {
+	char *const *patterns;
+	size_t n;
+};
+bool append_type_matches(const char *pattern, struct span type) NONNULL(1) PURE;
+
 /*
  * May `now` follow `old` under a tag of this kind? An old of no bytes: there is none, all of it is new. `now` was read by
- * manifest_read(); nothing is known of `old`. For long documents, not for a worker's loop.
+ * manifest_read(); nothing is known of `old`. more: for the entries of an index; NULL for none. For long documents, not
+ * for a worker's loop.
  */
-bool append_check(enum append_kind kind, struct span old, struct span now, struct append *out) NONNULL(4) WUNRES;
+bool append_check(enum append_kind kind, struct span old, struct span now, const struct append_types *more,
+    struct append *out) NONNULL(5) WUNRES;
 
 #endif

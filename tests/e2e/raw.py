@@ -157,6 +157,13 @@ def upstream_faults(report, g, stub, tokens):
 
 
 def uploads(report, g, stub, tokens):
+    # go-containerregistry (crane, cosign, ko, kaniko) begins an upload like that; upstream hears of no such type
+    mark = stub.mark()
+    r = g.request("POST", "/v2/app/blobs/uploads/", tokens["ci"], {"Content-Type": "application/json"})
+    seen = [q.header("content-type") for q in stub.since(mark)[0]]
+    report.ok(r.status == 202 and seen == ["application/octet-stream"], "a Content-Type where there is no body does no harm", f"{r} {seen}")
+    r = g.request("POST", "/v2/app/blobs/uploads/", tokens["ci"], {"Content-Type": "application/x-www-form-urlencoded"}, b"mount=x&from=y")
+    report.ok(r.status == 415, "... where there is one it is refused", repr(r))
     data = os.urandom(300000)
     r = g.upload("app", data, tokens["ci"])
     report.ok(r.status == 201 and r.header("location") == f"/v2/app/blobs/{labs.digest_of(data)}", "POST, PATCH, PUT", repr(r))

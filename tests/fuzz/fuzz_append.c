@@ -40,6 +40,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct span all = { (const char *)data, size }, old, now;
 	enum append_kind kind;
 	struct append out;
+	char pattern[] = "application/vnd.example*", *patterns[] = { pattern };
+	const struct append_types types = { patterns, 1 };
 	const char *newline;
 
 	if (size < 2)
@@ -51,13 +53,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	old = (struct span){ all.p, (size_t)(newline - all.p) };
 	now = span_skip(all, old.n + 1);
-	if (!append_check(kind, old, now, &out)) {
+	if (!append_check(kind, old, now, &types, &out)) {
 		must(out.err[0] != '\0');
 		return 0;
 	}
 	must(kind != APPEND_NONE && out.n <= APPEND_NEW_MAX);
 	if (old.n > 0)
 		check_prefix(old, now, kind == APPEND_REFERRERS ? "manifests" : "layers");
-	must(append_check(kind, now, now, &out) && out.n == 0);
+	must(append_check(kind, now, now, &types, &out) && out.n == 0);
 	return 0;
 }

@@ -103,13 +103,33 @@ static const struct row {
 	{ "no JSON", APPEND_REFERRERS, NULL, "{", -1 },
 };
 
+/* Types of the configuration, for the entries of an index only. */
+static void
+check_types(void)
+{
+	static const struct {
+		const char *pattern, *type;
+		bool matches;
+	} types[] = {
+		{ "application/vnd.example", "application/vnd.example", true },
+		{ "application/vnd.example", "application/vnd.example2", false },
+		{ "application/vnd.example*", "application/vnd.example2", true },
+		{ "application/vnd.example*", "application/vnd.example", true },
+		{ "application/vnd.example.*", "application/vnd.example", false },
+		{ "application/vnd.example", "", false },
+	};
+
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+		CHECK_ROW(append_type_matches(types[i].pattern, span_of(types[i].type)) == types[i].matches, types[i].type);
+}
+
 static void
 check_rows(void)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const struct row *r = &rows[i];
 		struct append a;
-		bool may = append_check(r->kind, span_of(r->old), span_of(r->now), &a);
+		bool may = append_check(r->kind, span_of(r->old), span_of(r->now), NULL, &a);
 
 		CHECK_ROW(may == (r->fresh >= 0), r->name);
 		CHECK_ROW(!may || a.n == (size_t)r->fresh, r->name);
@@ -143,7 +163,7 @@ follows(struct span old, const struct text *now)
 {
 	struct append a;
 
-	return append_check(APPEND_SIGNATURES, old, (struct span){ now->p, now->n }, &a);
+	return append_check(APPEND_SIGNATURES, old, (struct span){ now->p, now->n }, NULL, &a);
 }
 
 /* Many entries, and much of it. */
@@ -169,7 +189,7 @@ check_bounds(void)
 		memset(t.p + t.n, ' ', size - t.n);
 		t.n = size;
 		CHECK(follows(SPAN_NONE, &t) == (size <= APPEND_BYTES_MAX));
-		CHECK(append_check(APPEND_SIGNATURES, (struct span){ t.p, t.n }, SPAN(LAYERS(CONFIG("9"), ONE "," TWO)), &a) ==
+		CHECK(append_check(APPEND_SIGNATURES, (struct span){ t.p, t.n }, SPAN(LAYERS(CONFIG("9"), ONE "," TWO)), NULL, &a) ==
 		    (size <= APPEND_BYTES_MAX));
 	}
 	free(t.p);
@@ -208,6 +228,7 @@ check_tags(void)
 int
 main(void)
 {
+	check_types();
 	check_rows();
 	check_bounds();
 	check_tags();
