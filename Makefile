@@ -77,8 +77,8 @@ tools: $(TOOLS)
 unit: $(UNIT)
 fuzzers: $(FUZZ)
 
-check: $(UNIT) ## unit tests and policy vectors (fast)
-	@tests/run-unit $(UNIT)
+check: $(UNIT) $(B)/tidewaiter ## unit tests, policy vectors and examples (fast)
+	@TIDEWAITER=$(B)/tidewaiter tests/run-unit $(UNIT) tests/policy/tools
 
 test: ## install what is missing, build, run every test; ends with one line
 	@deploy/install-deps test
