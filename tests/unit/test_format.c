@@ -245,10 +245,11 @@ test_examples(void)
 
 	CHECK(glob("policy/examples/*.json", 0, NULL, &files) == 0 && files.gl_pathc >= 8);
 	for (size_t f = 0; f < files.gl_pathc; f++) {
+		bool tests = strstr(files.gl_pathv[f], ".test.json") != NULL; /* no policy */
 		struct arena *a = arena_new(16 << 20);
 		struct span text = file_text(files.gl_pathv[f], a);
 
-		if (!CHECK_ROW(span_eq(policy_format(a, text), text), files.gl_pathv[f]))
+		if (!tests && !CHECK_ROW(span_eq(policy_format(a, text), text), files.gl_pathv[f]))
 			fprintf(stderr, "    `tidewaiter policy fmt -w %s` writes it\n", files.gl_pathv[f]);
 		arena_free(a);
 	}
