@@ -15,6 +15,7 @@ struct offload {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct offload_job *first, **last;	/* under lock */
+	unsigned waiting;			/* under lock: in the list */
 	bool stopping;				/* under lock */
 };
 
@@ -29,6 +30,7 @@ take(struct offload *o)
 	j = o->first;
 	if (j != NULL) {
 		o->first = j->next;
+		o->waiting--;
 		if (o->first == NULL)
 			o->last = &o->first;
 	}
@@ -86,13 +88,36 @@ offload_stop(struct offload *o)
 	free(o);
 }
 
+/* Under lock. */
+static void
+append(struct offload *o, struct offload_job *j)
+{
+	j->next = NULL;
+	*o->last = j;
+	o->last = &j->next;
+	o->waiting++;
+	pthread_cond_signal(&o->wake);
+}
+
 void
 offload_submit(struct offload *o, struct offload_job *j)
 {
-	j->next = NULL;
 	pthread_mutex_lock(&o->lock);
-	*o->last = j;
-	o->last = &j->next;
-	pthread_cond_signal(&o->wake);
+	append(o, j);
 	pthread_mutex_unlock(&o->lock);
+}
+
+bool
+offload_try(struct offload *o, unsigned most, struct offload_job *j, void (*deliver)(struct mail *m), struct mailbox *reply_to)
+{
+	bool room;
+
+	j->mail.deliver = deliver;
+	j->reply_to = reply_to;
+	pthread_mutex_lock(&o->lock);
+	room = o->waiting < most;
+	if (room)
+		append(o, j);
+	pthread_mutex_unlock(&o->lock);
+	return room;
 }

@@ -8,6 +8,8 @@
 #ifndef TW_OFFLOAD_H
 #define TW_OFFLOAD_H
 
+#include <stdbool.h>
+
 #include "gateway/mailbox.h"
 
 #define OFFLOAD_JSON 65536u	/* bytes of JSON from which on parsing leaves the loop */
@@ -25,5 +27,8 @@ struct offload *offload_start(void) WUNRES;
 /* Finishes what is queued. */
 void offload_stop(struct offload *o);
 void offload_submit(struct offload *o, struct offload_job *j) NONNULL(1, 2);
+/* The same where no more than `most` may wait: false, and nothing is done, when they do. work is set. */
+bool offload_try(struct offload *o, unsigned most, struct offload_job *j, void (*deliver)(struct mail *m),
+    struct mailbox *reply_to) NONNULL(1, 3, 4, 5) WUNRES;
 
 #endif

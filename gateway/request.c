@@ -216,6 +216,7 @@ finish(struct request *r)
 	r->finished = true;
 	exchange_cancel(r->exchange);
 	peek_cancel(r->peek);
+	identify_abandon(r);
 	claim_abandon(r);
 	remove_abandon(r);
 	pin_abandon(r);

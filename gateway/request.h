@@ -199,6 +199,8 @@ enum next step_settle(struct request *r);
 enum next step_commit(struct request *r);
 enum next step_reply(struct request *r);
 
+/* identify.c: the request is over, whatever a password turns out to be. */
+void identify_abandon(struct request *r) NONNULL(1);
 /* decide.c: take the policy and what the head tells. False: out of memory. */
 bool decide_prepare(struct request *r) NONNULL(1) WUNRES;
 /* ... for lists, which keep no record of each entry */

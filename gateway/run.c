@@ -109,7 +109,8 @@ make_gateway(struct gateway *g, const struct config *c)
 	if (g->courier == NULL)
 		log_fatal("courier: %s", err);
 	g->offload = offload_start();
-	if (g->offload == NULL)
+	g->logins = offload_start();
+	if (g->offload == NULL || g->logins == NULL)
 		log_fatal("cannot start a thread");
 }
 
@@ -202,6 +203,7 @@ stop(struct process *p)
 	for (unsigned i = 0; i < n; i++)
 		worker_join(p->workers[i]);
 	offload_stop(p->gateway.offload);	/* it may be reading a request's bytes */
+	offload_stop(p->gateway.logins);
 	for (unsigned i = 0; i < n; i++)
 		worker_end(p->workers[i]);
 	/* all three may still answer into the workers' mailboxes */

@@ -27,6 +27,7 @@ struct gateway {		/* what all workers see */
 	struct ledger *ledger;
 	struct spool *spool;
 	struct offload *offload;
+	struct offload *logins;		/* checks passwords of accounts: a thread of its own, or layers would wait for them */
 	_Atomic unsigned connections;	/* open client connections of all workers */
 	_Atomic unsigned running;	/* worker threads */
 };

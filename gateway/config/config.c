@@ -50,6 +50,7 @@ config_free(struct config *c)
 	issuer_table_unref(c->issuers);
 	token_service_free(c->token_service);	/* it looks at the policy */
 	revoked_free(c->revoked);
+	accounts_free(c->accounts);
 	policy_unref(c->policy);
 	arena_free(c->arena);
 	free(c);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "gateway/http/head.h"
+#include "gateway/identity/accounts.h"
 #include "gateway/identity/certificate.h"
 #include "gateway/registry/route.h"
 #include "gateway/token/revoked.h"
@@ -134,6 +135,7 @@ struct config {
 	int64_t token_lifetime;		/* seconds */
 	char *token_audience;		/* what the service is called */
 	unsigned basic_realm;		/* 401s ask for credentials, not for a token */
+	char *accounts_file, *account_groups;	/* NULL: none */
 	char *revoked_file;		/* NULL: none */
 	char **policy_files;		/* globs as written */
 	size_t n_policy_files;
@@ -155,6 +157,7 @@ struct config {
 	struct policy *policy;
 	struct token_service *token_service;	/* NULL: none, or (check) its key is not there yet */
 	struct revoked *revoked;	/* NULL: nobody */
+	struct accounts *accounts;	/* NULL: none */
 };
 
 /*
@@ -174,6 +177,12 @@ bool config_replaces(const struct config *old, const struct config *c, FILE *out
 
 /* Let the context of a listener ask clients for certificates as its options say. False with a reason. */
 bool config_ask_clients(const struct config_listen *l, SSL_CTX *ctx, char *err, size_t err_size) NONNULL(1, 2, 3) WUNRES;
+/* Is there any way to log in with credentials? Then a request without is told so. */
+static inline bool
+config_has_logins(const struct config *c)
+{
+	return c->n_issuer > 0 || c->accounts_file != NULL;
+}
 /* The first upstream whose patterns match; NULL. */
 const struct config_upstream *config_upstream_for(const struct config *c, struct span repository) NONNULL(1) PURE;
 /* May a redirect lead to this host (lower case) and port? */

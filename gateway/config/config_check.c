@@ -492,6 +492,36 @@ check_token_service(struct config_reader *r)
 	}
 }
 
+/* What policies call robots is no issuer's alias. */
+static void
+check_accounts(struct config_reader *r)
+{
+	struct config_place at = config_place_of(r, SECTION_ACCOUNTS, 0);
+	struct config *c = r->config;
+
+	if (!given(c->account_groups))
+		c->account_groups = NULL;
+	if (!given(c->accounts_file)) {
+		if (c->account_groups != NULL)
+			config_problem(r, &at, "groups", "has no use without file");
+		c->accounts_file = NULL;
+		return;
+	}
+	for (size_t i = 0; i < c->n_issuer; i++) {
+		struct config_place issuer = config_place_of(r, SECTION_ISSUER, i);
+
+		if (c->issuer[i].alias != NULL && strcmp(c->issuer[i].alias, IDENTITY_BASIC) == 0)
+			config_problem(r, &issuer, NULL, "\"" IDENTITY_BASIC "\" is what policies call accounts; take another name");
+	}
+	for (size_t i = 0; i < c->n_listen; i++) {
+		struct config_place listen = config_place_of(r, SECTION_LISTEN, i);
+
+		if (c->listen[i].certificate.issuer != NULL && strcmp(c->listen[i].certificate.issuer, IDENTITY_BASIC) == 0)
+			config_problem(r, &listen, "certificate-issuer",
+			    "\"" IDENTITY_BASIC "\" is what policies call accounts; take another name");
+	}
+}
+
 /* ---- the rest ---- */
 
 static void
@@ -619,6 +649,7 @@ config_check(struct config_reader *r)
 		config_warning(r, &at, "mode", "observe: policy refuses nothing, and tags may be overwritten");
 	}
 	check_token_service(r);
+	check_accounts(r);
 	check_stores(r);
 	check_artifact_types(r);
 	check_control(r);

@@ -392,8 +392,8 @@ static void
 compile_policy(struct config_reader *r, const struct policy_files *f)
 {
 	struct config *c = r->config;
-	const char **issuers = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 1, sizeof *issuers);
-	const char **urls = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 1, sizeof *urls);
+	const char **issuers = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 2, sizeof *issuers);
+	const char **urls = arena_zalloc(c->arena, c->n_issuer + c->n_listen + 2, sizeof *urls);
 	const char **upstreams = arena_zalloc(c->arena, c->n_upstream + 1, sizeof *upstreams);
 	struct policy_reads reads = { .n = 0 };
 	struct policy_names names = {
@@ -416,6 +416,8 @@ compile_policy(struct config_reader *r, const struct policy_files *f)
 	for (size_t i = 0; i < c->n_listen; i++)
 		if (c->listen[i].client_certificate != CLIENT_CERTIFICATE_NONE)
 			issuers[names.n_issuers++] = c->listen[i].certificate.issuer;
+	if (c->accounts_file != NULL)
+		issuers[names.n_issuers++] = IDENTITY_BASIC;
 	for (size_t i = 0; i < c->n_upstream; i++)
 		upstreams[i] = c->upstream[i].alias;
 	c->policy = policy_load(f->sources, f->n, &names, on_policy_problem, r);

@@ -154,6 +154,11 @@ const struct config_option config_options[] = {
 	{ SECTION_TOKEN_SERVICE, OPTION_WORD, "realm-mode", "token", WORD(realms, config, basic_realm),
 	    "what a 401 asks for: a token of the service, or credentials with every request" },
 
+	{ SECTION_ACCOUNTS, OPTION_STRING, "file", "", STRING(config, accounts_file),
+	    "htpasswd file of robots, user:hash a line, yescrypt or bcrypt; empty: passwords are tokens only" },
+	{ SECTION_ACCOUNTS, OPTION_STRING, "groups", "", STRING(config, account_groups),
+	    "their groups, group: user user a line" },
+
 	{ SECTION_POLICY, OPTION_STRINGS, "files", NULL, LIST(config, policy_files),
 	    "policy documents; * and ? match as in a shell, sorted" },
 	{ SECTION_POLICY, OPTION_WORD, "mode", "enforce", WORD(modes, config, observe),
@@ -224,6 +229,7 @@ static const struct {
 	[SECTION_LISTEN] = { "listen", SHAPE_LIST },
 	[SECTION_UPSTREAM] = { "upstream", SHAPE_NAMED },
 	[SECTION_ISSUER] = { "issuer", SHAPE_NAMED },
+	[SECTION_ACCOUNTS] = { "accounts", SHAPE_GROUP },
 	[SECTION_TOKEN_SERVICE] = { "token-service", SHAPE_GROUP },
 	[SECTION_POLICY] = { "policy", SHAPE_GROUP },
 	[SECTION_TAGS] = { "tags", SHAPE_GROUP },

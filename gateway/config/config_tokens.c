@@ -1,5 +1,5 @@
 /*
- * config_tokens.c - what the gateway's own tokens are made with, and what is believed no longer.
+ * config_tokens.c - what the gateway's own tokens are made with, its accounts, and what is believed no longer.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -108,13 +108,44 @@ load_revoked(struct config_reader *r)
 	}
 	r->config->revoked = revoked_new((struct span){ text, n }, err, sizeof err, &line);
 	if (r->config->revoked == NULL)
-		config_file_problem(r, path, line, "%s", err);
+		config_problem(r, &at, "revoked", "line %d of %s: %s", line, path, err);
 	free(text);
+}
+
+static void
+load_accounts(struct config_reader *r)
+{
+	struct config_place at = config_place_of(r, SECTION_ACCOUNTS, 0);
+	struct config *c = r->config;
+	struct accounts_problem why;
+	char err[256];
+	size_t n = 0, groups_n = 0;
+	char *text = file_read(c->accounts_file, ACCOUNTS_FILE_MAX, &n, err, sizeof err), *groups = NULL;
+
+	if (text == NULL) {
+		config_problem(r, &at, "file", "%s: %s", c->accounts_file, err);
+		return;
+	}
+	config_warn_if_open(r, &at, "file", c->accounts_file);
+	if (c->account_groups != NULL) {
+		groups = file_read(c->account_groups, ACCOUNTS_FILE_MAX, &groups_n, err, sizeof err);
+		if (groups == NULL)
+			config_problem(r, &at, "groups", "%s: %s", c->account_groups, err);
+	}
+	c->accounts = accounts_new((struct span){ text, n }, (struct span){ groups, groups_n }, &why);
+	if (c->accounts == NULL)
+		config_problem(r, &at, why.groups ? "groups" : "file", "line %d of %s: %s", why.line,
+		    why.groups ? c->account_groups : c->accounts_file, why.text);
+	OPENSSL_cleanse(text, n);
+	free(text);
+	free(groups);
 }
 
 void
 config_tokens_load(struct config_reader *r, bool create)
 {
+	if (r->config->accounts_file != NULL)
+		load_accounts(r);
 	if (r->config->revoked_file != NULL)
 		load_revoked(r);
 	if (r->config->token_key != NULL)

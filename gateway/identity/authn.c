@@ -8,9 +8,12 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 
 #define SLOTS		4096u	/* a power of two */
+#define LOGINS		256u	/* a power of two */
 #define REFUSED_FOR	5	/* seconds a refusal is remembered */
 #define BASIC_MAX	(TOKEN_MAX + 1024u)
 
@@ -28,6 +31,8 @@ struct authn {
 	EVP_MD *sha256;
 	EVP_MD_CTX *ctx;
 	struct slot slots[SLOTS];
+	unsigned char secret[32];	/* of the keys below */
+	struct { unsigned char key[32]; int64_t until; } logins[LOGINS];	/* verified passwords, none of them in it */
 	char password[BASIC_MAX];	/* decoded Basic credentials of the request at hand */
 };
 
@@ -41,7 +46,7 @@ authn_new(struct metrics *m)
 	a->metrics = m;
 	a->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	a->ctx = EVP_MD_CTX_new();
-	if (a->sha256 == NULL || a->ctx == NULL) {
+	if (a->sha256 == NULL || a->ctx == NULL || RAND_bytes(a->secret, sizeof a->secret) != 1) {
 		authn_free(a);
 		return NULL;
 	}
@@ -64,6 +69,7 @@ authn_free(struct authn *a)
 		slot_clear(&a->slots[i]);
 	EVP_MD_CTX_free(a->ctx);
 	EVP_MD_free(a->sha256);
+	OPENSSL_cleanse(a->secret, sizeof a->secret);
 	free(a);
 }
 
@@ -189,23 +195,92 @@ base64_decode(struct span in, char *out, size_t size)
 	return (bits & ((1u << have) - 1)) != 0 || have >= 6 ? -1 : (ssize_t)n;
 }
 
-/* "Basic base64(anything:JWT)": the user name is the client's business and believed by nobody. */
+/* "user:password". p == NULL: it is no such text. */
 static struct span
-basic_password(struct authn *a, struct span encoded)
+basic_password(struct authn *a, struct span encoded, struct span *user)
 {
 	ssize_t n = base64_decode(encoded, a->password, sizeof a->password);
 	const char *colon = n <= 0 ? NULL : memchr(a->password, ':', (size_t)n);
 
 	if (colon == NULL)
 		return SPAN_NONE;
+	*user = (struct span){ a->password, (size_t)(colon - a->password) };
 	return (struct span){ colon + 1, (size_t)(a->password + n - (colon + 1)) };
 }
 
+/* ---- accounts ---- */
+
+/* HMAC of what was checked: hash, name and password, the first two ended by a NUL. */
+static bool
+login_key(const struct authn *a, struct login *l)
+{
+	char text[sizeof l->hash + sizeof l->user + sizeof l->password];
+	size_t hash = strlen(l->hash) + 1, user = strlen(l->user) + 1;
+	unsigned n = 0;
+	bool ok;
+
+	memcpy(text, l->hash, hash);
+	memcpy(text + hash, l->user, user);
+	memcpy(text + hash + user, l->password, l->password_n);
+	ok = HMAC(EVP_sha256(), a->secret, sizeof a->secret, (unsigned char *)text, hash + user + l->password_n, l->key, &n) != NULL;
+	OPENSSL_cleanse(text, sizeof text);
+	return ok && n == sizeof l->key;
+}
+
+static size_t
+login_slot(const struct login *l)
+{
+	return ((size_t)l->key[0] << 8 | l->key[1]) % LOGINS;
+}
+
+static enum refuse
+ask_account(struct authn *a, const struct authn_ask *q, struct span user, struct span password, struct authn_result *out)
+{
+	const struct account *account = accounts_find(q->accounts, user);
+	struct login *l = login_new(q->accounts, user, password);
+	size_t i;
+
+	if (l == NULL)
+		return REFUSE_BAD_CREDENTIALS;
+	if (!login_key(a, l)) {
+		login_free(l);
+		return REFUSE_INTERNAL;
+	}
+	i = login_slot(l);
+	if (account == NULL || q->now >= a->logins[i].until || CRYPTO_memcmp(a->logins[i].key, l->key, sizeof l->key) != 0) {
+		out->login = l;
+		return REFUSE_NONE;
+	}
+	login_free(l);
+	out->who = account_identity(account);
+	return out->who == NULL ? REFUSE_NO_MEMORY : REFUSE_NONE;
+}
+
+void
+authn_remember_login(struct authn *a, const struct login *l, int64_t now, int64_t cache_s)
+{
+	size_t i = login_slot(l);
+
+	memcpy(a->logins[i].key, l->key, sizeof l->key);
+	a->logins[i].until = now + cache_s;
+}
+
+/* What a JWT begins with: {" in base64url. A user name beside one is the client's business and believed by nobody. */
+static bool
+looks_like_token(struct span password)
+{
+	return span_starts(password, SPAN("eyJ"));
+}
+
 enum refuse
-authn_password(struct authn *a, const struct authn_ask *q, struct span password, struct authn_result *out)
+authn_password(struct authn *a, const struct authn_ask *q, struct span user, struct span password, struct authn_result *out)
 {
 	*out = (struct authn_result){ .method = "basic" };
-	return password.n == 0 ? REFUSE_BAD_CREDENTIALS : verify(a, q, password, false, out);
+	if (password.n == 0)
+		return REFUSE_BAD_CREDENTIALS;
+	if (q->accounts != NULL && !looks_like_token(password))
+		return ask_account(a, q, user, password, out);
+	return verify(a, q, password, false, out);
 }
 
 enum refuse
@@ -227,7 +302,8 @@ authn_identify(struct authn *a, const struct authn_ask *q, struct span field, st
 		return REFUSE_NONE;
 	}
 	if (field.n > 6 && span_eq_nocase((struct span){ field.p, 6 }, SPAN("basic "))) {
-		enum refuse r = authn_password(a, q, basic_password(a, span_skip(field, 6)), out);
+		struct span user = SPAN_NONE, password = basic_password(a, span_skip(field, 6), &user);
+		enum refuse r = authn_password(a, q, user, password, out);
 
 		OPENSSL_cleanse(a->password, sizeof a->password);
 		return r;

@@ -1,5 +1,6 @@
 /*
- * authn.h - the Authorization field to an identity: Bearer JWT, the gateway's own tokens, or Basic with a JWT as the password.
+ * authn.h - the Authorization field to an identity: Bearer JWT, the gateway's own tokens, or Basic with a JWT as the password,
+ * or with the password of an account.
  *
  * One per worker. Verified tokens are remembered by the SHA-256 of the token, for at most the configured time and
  * never past exp; refused ones for a few seconds, so that a flood of one bad token costs no signature checks.
@@ -11,6 +12,7 @@
 #ifndef TW_AUTHN_H
 #define TW_AUTHN_H
 
+#include "gateway/identity/accounts.h"
 #include "gateway/operator/metrics.h"
 #include "gateway/token/service.h"
 #include "policy/issuer.h"
@@ -21,6 +23,7 @@ struct authn;
 struct authn_ask {
 	const struct issuer_table *issuers;
 	const struct token_service *tokens;	/* NULL: there are no tokens of our own */
+	const struct accounts *accounts;	/* NULL: a password is a token, or nothing */
 	int64_t now;
 	int64_t grace;			/* see token_verify(); a token that only verifies thanks to it is not remembered */
 	int64_t cache_s;		/* seconds an entry may live */
@@ -33,6 +36,8 @@ struct authn_result {
 	 * token_accept()). NULL: something else was shown.
 	 */
 	const struct identity *token;
+	/* A name and a password, to be checked on another thread: who is NULL. The caller's; NULL: something else was shown. */
+	struct login *login;
 	const char *method;		/* "bearer", "basic", "certificate", "anonymous" */
 	const char *detail;		/* for the audit event: why a token was refused; NULL */
 };
@@ -41,13 +46,15 @@ struct authn *authn_new(struct metrics *m) NONNULL(1) WUNRES;
 void authn_free(struct authn *a);
 
 /*
- * REFUSE_NONE: out->who is set, or out->token. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN: it is not.
+ * REFUSE_NONE: out->who is set, or out->token, or out->login. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN: it is not.
  * field.p == NULL: no Authorization was sent.
  */
 enum refuse authn_identify(struct authn *a, const struct authn_ask *q, struct span field, struct authn_result *out)
     NONNULL(1, 2, 4) WUNRES;
 /* The same of a user name and password that came in another way. */
-enum refuse authn_password(struct authn *a, const struct authn_ask *q, struct span password, struct authn_result *out)
-    NONNULL(1, 2, 4) WUNRES;
+enum refuse authn_password(struct authn *a, const struct authn_ask *q, struct span user, struct span password,
+    struct authn_result *out) NONNULL(1, 2, 5) WUNRES;
+/* The login was checked, and good: for cache_s from now on the same one is believed at once, while the account has that hash. */
+void authn_remember_login(struct authn *a, const struct login *l, int64_t now, int64_t cache_s) NONNULL(1, 2);
 
 #endif

@@ -224,7 +224,7 @@ decide_refusal(struct request *r, const struct judged *j)
 
 	if (j->beyond)
 		return REFUSE_INSUFFICIENT_SCOPE;
-	if (who->type == PRINCIPAL_ANONYMOUS && r->config->n_issuer > 0)
+	if (who->type == PRINCIPAL_ANONYMOUS && config_has_logins(r->config))
 		return REFUSE_NO_CREDENTIALS;
 	if (d->message.n > 0) {
 		struct span text = arena_dup(r->arena, d->message);
@@ -244,7 +244,7 @@ step_decide(struct request *r)
 
 	if (r->upstream_config == NULL)
 		return request_refuse(r, r->authn.who->type == PRINCIPAL_ANONYMOUS &&
-		    r->config->n_issuer > 0 ? REFUSE_NO_CREDENTIALS : REFUSE_NOT_SERVED);
+		    config_has_logins(r->config) ? REFUSE_NO_CREDENTIALS : REFUSE_NOT_SERVED);
 	if (!decide_prepare(r))
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	decide_op(r, &j);

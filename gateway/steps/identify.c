@@ -7,6 +7,7 @@
 #include "gateway/request.h"
 #include "gateway/token/request.h"
 
+#define LOGINS_WAITING 32u	/* passwords waiting for their check; more are told to come back */
 #define UPLOAD_GRACE 3600	/* seconds an upload may outlive its token (a manifest PUT never does) */
 
 /* The head brought no credentials: the connection's certificate speaks, or nobody does. */
@@ -40,6 +41,7 @@ static enum refuse
 identify_token(struct request *r, int64_t now)
 {
 	const struct identity *t = r->authn.token;
+	const struct account *account;
 	char thumbprint[THUMBPRINT + 2];
 	enum refuse why;
 
@@ -59,7 +61,12 @@ identify_token(struct request *r, int64_t now)
 			return REFUSE_NONE;
 		break;
 	case PRINCIPAL_BASIC:
-		break;
+		/* its groups are those of now */
+		account = r->config->accounts == NULL ? NULL : accounts_find(r->config->accounts, t->subject);
+		if (account == NULL || !span_eq(span_of(account->check), t->key_id))
+			break;
+		r->authn.who = account_identity(account);
+		return r->authn.who == NULL ? REFUSE_NO_MEMORY : REFUSE_NONE;
 	}
 	r->authn.detail = "other_proof";
 	return REFUSE_BAD_TOKEN;
@@ -72,6 +79,7 @@ identify(struct request *r, int64_t now)
 	const struct authn_ask q = {
 		.issuers = c->issuers,
 		.tokens = c->token_service,
+		.accounts = c->accounts,
 		.now = now,
 		.grace = r->route.op == ROUTE_TOKEN ? token_grace(r) : r->route.reference_type == REFERENCE_LEASE ? UPLOAD_GRACE : 0,
 		.cache_s = c->limits.token_cache / 1000,
@@ -80,10 +88,10 @@ identify(struct request *r, int64_t now)
 	enum refuse why;
 
 	if (password.p != NULL)
-		why = authn_password(r->worker->authn, &q, password, &r->authn);
+		why = authn_password(r->worker->authn, &q, token_user(r), password, &r->authn);
 	else
 		why = authn_identify(r->worker->authn, &q, r->head.field[HTTP_FIELD_AUTHORIZATION], &r->authn);
-	if (why != REFUSE_NONE)
+	if (why != REFUSE_NONE || r->authn.login != NULL)
 		return why;
 	if (r->authn.token != NULL && r->route.op == ROUTE_TOKEN) {
 		r->authn.detail = "own_token";	/* one that renewed itself would never end */
@@ -92,6 +100,72 @@ identify(struct request *r, int64_t now)
 	if (r->authn.token != NULL)
 		return identify_token(r, now);
 	return r->authn.who->type == PRINCIPAL_ANONYMOUS ? identify_certificate(r, now) : REFUSE_NONE;
+}
+
+/* ---- the password of an account, checked on another thread ---- */
+
+static void
+on_checked(struct mail *m)
+{
+	struct login *l = (struct login *)(void *)((char *)m - offsetof(struct login, job.mail));
+	struct request *r = l->owner;
+
+	l->owner = NULL;
+	if (r == NULL)
+		login_free(l);	/* its request went while it was checked */
+	else
+		request_continue(r);
+}
+
+void
+identify_abandon(struct request *r)
+{
+	struct login *l = r->authn.login;
+
+	if (l == NULL)
+		return;
+	r->authn.login = NULL;
+	if (l->owner == NULL)
+		login_free(l);
+	else
+		l->owner = NULL;	/* on_checked() has it */
+}
+
+/* So many at a time, of all workers: each takes milliseconds, and those who wait have a connection open. */
+static enum next
+begin_check(struct request *r)
+{
+	struct login *l = r->authn.login;
+	struct gateway *g = r->worker->gateway;
+
+	if (!offload_try(g->logins, LOGINS_WAITING, &l->job, on_checked, r->worker->mailbox))
+		return request_refuse(r, REFUSE_OVERLOAD);
+	l->owner = r;
+	return WAIT;
+}
+
+/* It was checked. */
+static enum refuse
+take_check(struct request *r, int64_t now)
+{
+	const struct account *account = accounts_find(r->config->accounts, span_of(r->authn.login->user));
+	struct login *l = r->authn.login;
+
+	if (!l->ok || account == NULL)
+		return REFUSE_BAD_CREDENTIALS;
+	authn_remember_login(r->worker->authn, l, now, r->config->limits.token_cache / 1000);
+	r->authn.who = account_identity(account);
+	return r->authn.who == NULL ? REFUSE_NO_MEMORY : REFUSE_NONE;
+}
+
+/* ---- the steps ---- */
+
+static enum next
+refuse_login(struct request *r, enum refuse why)
+{
+	source_failed(source_slot(&r->client.address), (uint32_t)(r->time_us / 60000000));
+	r->detail = span_of(r->authn.detail);
+	return request_refuse(r, why);
 }
 
 enum next
@@ -110,24 +184,26 @@ step_identify(struct request *r)
 	if (!conn_certificate_refresh(r->conn, r->serving->setup))
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	why = identify(r, now);
-	if (why == REFUSE_NONE)
-		return NEXT;
-	source_failed(source, minute);
-	r->detail = span_of(r->authn.detail);
-	return request_refuse(r, why);
+	if (why != REFUSE_NONE)
+		return refuse_login(r, why);
+	return r->authn.login == NULL ? NEXT : begin_check(r);
 }
 
 enum next
 step_known(struct request *r)
 {
-	const struct identity *who = r->authn.who, *token = r->authn.token;
+	const struct identity *who, *token = r->authn.token;
+	enum refuse why = r->authn.login == NULL ? REFUSE_NONE : take_check(r, r->time_us / 1000000);
 
+	if (why != REFUSE_NONE)
+		return refuse_login(r, why);
+	who = r->authn.who;
 	if (who == NULL)
 		return NEXT;
 	if (revoked_has(r->config->revoked, who) || (token != NULL && revoked_has(r->config->revoked, token)))
 		return request_refuse(r, REFUSE_REVOKED);
 	/* a 200 here would make docker never send credentials */
-	if (r->route.op == ROUTE_PING && who->type == PRINCIPAL_ANONYMOUS && r->config->n_issuer > 0)
+	if (r->route.op == ROUTE_PING && who->type == PRINCIPAL_ANONYMOUS && config_has_logins(r->config))
 		return request_refuse(r, REFUSE_NO_CREDENTIALS);
 	return NEXT;
 }

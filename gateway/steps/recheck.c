@@ -23,6 +23,7 @@ static bool
 still_known(struct request *r, struct serving *v)
 {
 	const struct identity *who = r->authn.who;
+	const struct account *account;
 
 	switch (who->type) {
 	case PRINCIPAL_ANONYMOUS:
@@ -33,7 +34,8 @@ still_known(struct request *r, struct serving *v)
 		return conn_certificate_refresh(r->conn, v->setup) && r->conn->certificate != NULL &&
 		    r->conn->certificate->who != NULL;
 	case PRINCIPAL_BASIC:
-		break;
+		account = v->config->accounts == NULL ? NULL : accounts_find(v->config->accounts, who->subject);
+		return account != NULL && span_eq(span_of(account->check), who->key_id);
 	}
 	return false;
 }

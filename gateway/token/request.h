@@ -14,7 +14,8 @@
 
 struct request;
 
-/* The password of a form; p == NULL: there is none. */
+/* The user name and password of a form; p == NULL: there is none. */
+struct span token_user(const struct request *r) NONNULL(1);
 struct span token_password(const struct request *r) NONNULL(1);
 /* Seconds that a token may have ended ago: the longest `session` of an issuer, held against its own one later. */
 int64_t token_grace(const struct request *r) NONNULL(1);

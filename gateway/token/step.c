@@ -17,7 +17,7 @@
 
 struct token_request {
 	struct form form;
-	struct span password;		/* of a POST */
+	struct span user, password;	/* of a POST */
 	struct scopes asked, granted;
 	char id[OWN_ID + 1];		/* of what was issued; "": nothing */
 	struct span scope;		/* granted, as text */
@@ -40,14 +40,14 @@ static enum refuse
 read_grant(struct request *r)
 {
 	struct token_request *t = r->token;
-	struct span grant, user;
+	struct span grant;
 
-	if (!field(r, SPAN("grant_type"), &grant) || !field(r, SPAN("username"), &user) ||
+	if (!field(r, SPAN("grant_type"), &grant) || !field(r, SPAN("username"), &t->user) ||
 	    !field(r, SPAN("password"), &t->password))
 		return REFUSE_BAD_FORM;
 	if (!span_eq(grant, SPAN("password")))
 		return grant.p == NULL ? REFUSE_BAD_FORM : REFUSE_GRANT_TYPE;
-	if (user.p == NULL || t->password.n == 0) {
+	if (t->user.p == NULL || t->password.n == 0) {
 		r->message = "malformed token request: username or password is missing";
 		return REFUSE_BAD_FORM;
 	}
@@ -111,6 +111,12 @@ step_grant(struct request *r)
 	enum refuse why = r->route.op == ROUTE_TOKEN ? read_request(r) : REFUSE_NONE;
 
 	return why == REFUSE_NONE ? NEXT : request_refuse(r, why);
+}
+
+struct span
+token_user(const struct request *r)
+{
+	return r->token == NULL ? SPAN_NONE : r->token->user;
 }
 
 struct span
@@ -258,6 +264,8 @@ fill_mint(struct request *r, struct mint *m)
 		m->ends = r->conn->certificate->expires_at;
 		return;
 	case PRINCIPAL_BASIC:
+		m->check = who->key_id;
+		return;
 	case PRINCIPAL_ANONYMOUS:
 		return;
 	}

@@ -117,6 +117,13 @@ make_files(void)
 		copy_file(copies[i]);
 	write_file("garbage", SPAN("this is neither PEM nor JSON\n"), 0600);
 	write_file("empty", SPAN(""), 0600);
+	write_file("htpasswd", SPAN("robot:$2y$05$aaaaaaaaaaaaaaaaaaaaaONxqmMvDU5nGSkaHSXzCoAxgOn44Ta4e\n"
+	    "ci:$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7\n"), 0600);
+	write_file("htpasswd-md5", SPAN("robot:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/\n"), 0600);
+	write_file("htpasswd-twice", SPAN("a:$2y$05$aaaaaaaaaaaaaaaaaaaaaONxqmMvDU5nGSkaHSXzCoAxgOn44Ta4e\n"
+	    "a:$2y$05$aaaaaaaaaaaaaaaaaaaaaONxqmMvDU5nGSkaHSXzCoAxgOn44Ta4e\n"), 0600);
+	write_file("htgroups", SPAN("# teams\ndeploy: robot ci\nci: ci\n"), 0600);
+	write_file("htgroups-stranger", SPAN("deploy: robot nobody\n"), 0600);
 	write_file("revoked", SPAN("# gone\n\njti:abc\nsubject:corp/ann\r\n basic:robot \n"), 0600);
 	write_file("password", SPAN("secret\n"), 0600);
 	write_file("password-crlf", SPAN("secret\r\n"), 0600);
@@ -615,6 +622,7 @@ test_everything(void)
 	CHECK(c->issuer[0].max_lifetime == 7200 && c->issuer[1].max_lifetime == 86400);
 	CHECK(c->issuer[0].session == 43200 && c->issuer[1].session == 0 && c->token_lifetime == 300 && c->basic_realm);
 	CHECK(c->token_service != NULL && same(token_service_audience(c->token_service), "Registry:5443"));
+	CHECK(c->accounts != NULL && accounts_count(c->accounts) == 2 && accounts_find(c->accounts, SPAN("ci"))->n_groups == 2);
 	CHECK(revoked_token(c->revoked, SPAN("abc")) && !revoked_token(c->revoked, SPAN("abcd")));
 	CHECK(same(c->issuer[0].roles_claim, "cognito:groups") && same(c->issuer[1].roles_claim, "roles"));
 	CHECK(policy_statements(c->policy) == 2);	/* the file both patterns name counts once */
