@@ -772,6 +772,23 @@ test_policy_problems(void)
 	free(text);
 }
 
+/* A warning is said as one; what is wrong with the rest of the file stays all that is counted. */
+static void
+test_policy_warning(void)
+{
+	static const char policy[] = "{\"Version\":\"2026-11-01\",\n\"Statement\":[{\"Sid\":\"Open\",\"Effect\":\"Allow\",\"Principal\":\"*\","
+				     "\"Action\":\"registry:Push*\",\"Resource\":\"*\"}]}";
+	char *said = NULL, *text = with_dir("policy = { files = [\"$DIR/warned.json\"]; };\n", "$DIR"), want[300], *line;
+
+	write_file("warned.json", SPAN(policy), 0600);
+	config_free(load_text(span_of(text), false, &said));
+	snprintf(want, sizeof want, "%s/warned.json:2: ", dir);
+	line = strstr(said, want);
+	CHECK(line != NULL && strncmp(line + strlen(want), "warning: W207 Sid Open: ", 24) == 0);
+	free(said);
+	free(text);
+}
+
 /* ---- the example ---- */
 
 /* "# name = value;" after tabs: an option that is commented out. */
@@ -902,6 +919,7 @@ main(void)
 	test_cluster_key();
 	test_cluster_key_cannot_be_made();
 	test_policy_problems();
+	test_policy_warning();
 	test_example();
 	remove_all(dir);
 	return check_done();

@@ -12,7 +12,7 @@
 
 #define FILE_MAX ((size_t)16 << 20)
 
-static const char *
+const char *
 severity_name(enum lint_severity s)
 {
 	switch (s) {

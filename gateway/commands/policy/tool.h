@@ -41,6 +41,11 @@ struct policy *documents_compile(struct documents *d, const struct policy_source
 /* The errors of the array of problems, on standard error. */
 void documents_say(const struct documents *d) NONNULL(1);
 
+/* "error" or "warning". */
+const char *severity_name(enum lint_severity s) RETURNS_NONNULL PURE;
+/* The findings of documents (their problems) as a SARIF log; NULL when out of memory. */
+json_t *sarif_new(const json_t *findings) NONNULL(1) WUNRES;
+
 /* ---- the command line ---- */
 
 /* A list of paths: -p a -p b, and what stands behind the options. False: more than DOCUMENTS_MAX. */
