@@ -16,7 +16,7 @@
 #define CONTROL	 "\\u0000-\\u001f\\u007f"
 #define DOLLAR	 "\\$(?!\\{)"
 #define ESCAPE	 "\\$\\{[*?$]\\}"
-#define VARIABLE "\\$\\{(?!set:)[^}|, ]+(?:\\|(?:lower|path))*(?:, *'(?:[^']|'')*')?\\}"
+#define VARIABLE "\\$\\{(?!set:)[^}|, ]+(?:\\|(?:lower|path|segment))*(?:, *'(?:[^']|'')*')?\\}"
 #define NAME	 "^[A-Za-z0-9._-]{1,64}$"
 #define DAY	 "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 #define DAYS	 DAY "(?:-" DAY ")?(?:," DAY "(?:-" DAY ")?)*"
