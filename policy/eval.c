@@ -243,6 +243,22 @@ atom_matches(struct evaluation *q, const struct atom *atom)
 
 /* ---- a statement ---- */
 
+/* Could it be the name of a group that the token does not list? */
+static bool
+may_be_group(const struct pattern *p, const struct identity *who)
+{
+	struct span prefix = pattern_prefix(p), group = SPAN("group:");
+
+	if (prefix.n <= group.n)
+		return span_starts(group, prefix);
+	if (!span_starts(prefix, group))
+		return false;
+	prefix = span_skip(prefix, group.n);
+	if (prefix.n <= who->issuer.n)
+		return span_starts(who->issuer, prefix);
+	return span_starts(prefix, who->issuer) && prefix.p[who->issuer.n] == '/';
+}
+
 static enum tri
 principal_matches(struct evaluation *q, const struct statement *s)
 {
@@ -254,6 +270,12 @@ principal_matches(struct evaluation *q, const struct statement *s)
 		for (size_t k = 0; k < who->n_ids; k++)
 			if (pattern_match(&s->principals[i], 0, q, who->ids[k]) == TRI_YES)
 				return s->not_principal ? TRI_NO : TRI_YES;
+	for (size_t i = 0; who->groups_unknown && i < s->n_principals; i++) {
+		if (may_be_group(&s->principals[i], who)) {
+			key_set_add(&q->unknowns, KEY_PRINCIPAL_IDS);
+			return TRI_UNKNOWN;
+		}
+	}
 	return s->not_principal ? TRI_YES : TRI_NO;
 }
 

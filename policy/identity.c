@@ -80,7 +80,7 @@ own_ids(struct arena *a, const struct identity *who, struct span ids[static 2])
 void
 identity_make_ids(struct arena *a, struct identity *who)
 {
-	struct span *ids = arena_zalloc(a, 2 + who->n_groups + who->n_roles, sizeof *ids);
+	struct span *ids = arena_zalloc(a, 2 + who->n_groups + who->n_roles + who->groups_unknown, sizeof *ids);
 	size_t n;
 
 	if (ids == NULL)
@@ -90,6 +90,8 @@ identity_make_ids(struct arena *a, struct identity *who)
 		ids[n++] = arena_printf(a, "group:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->groups[i]));
 	for (size_t i = 0; i < who->n_roles; i++)
 		ids[n++] = arena_printf(a, "role:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->roles[i]));
+	if (who->groups_unknown)
+		ids[n++] = arena_printf(a, "groups-unknown:%.*s", SPAN_FMT(who->issuer));
 	who->ids = ids;
 	who->n_ids = n;
 }
@@ -175,4 +177,21 @@ claim_find(const json_t *claims, struct span path, unsigned *found)
 		hit = v != NULL ? v : hit;
 	}
 	return hit;
+}
+
+bool
+claim_is_elsewhere(const json_t *claims, struct span path)
+{
+	const json_t *names = json_object_get(claims, "_claim_names");
+	const char *dot = path.n == 0 ? NULL : memchr(path.p, '.', path.n);
+
+	/* what the implicit flow of Entra ID says instead */
+	if (span_eq(path, SPAN("groups")) && json_is_true(json_object_get(claims, "hasgroups")))
+		return true;
+	if (names == NULL)
+		return false;
+	if (!json_is_object(names))
+		return true;	/* who knows what is elsewhere */
+	return json_object_getn(names, path.p, path.n) != NULL ||
+	    (dot != NULL && json_object_getn(names, path.p, (size_t)(dot - path.p)) != NULL);
 }

@@ -25,10 +25,13 @@ struct identity {
 	struct span key_id;		/* kid of the key that verified it; empty for a certificate */
 	const struct span *groups, *roles;
 	size_t n_groups, n_roles;
+	/* There are groups that the token does not list (too many of them): whether it is in one is unknown, not no. */
+	bool groups_unknown;
 	/*
 	 * principal:ids of the policy language: "anonymous"; or "issuer:<alias>", "subject:<alias>/<sub>",
 	 * "group:<alias>/<name>", "role:<alias>/<name>"; or "basic:<user>" and its groups. Built once, by whoever makes the
-	 * identity.
+	 * identity. With groups_unknown the last one is "groups-unknown:<alias>": no principal of a policy, but what records
+	 * and queries keep it by.
 	 */
 	const struct span *ids;
 	size_t n_ids;
@@ -65,6 +68,12 @@ const struct identity *identity_anonymous(void) RETURNS_NONNULL;
  * to read the path is tried, and *found counts those that lead somewhere; more than one is no answer. NULL: none.
  */
 const json_t *claim_find(const json_t *claims, struct span path, unsigned *found) NONNULL(3);
+
+/*
+ * Does the token say that the value of this claim is to be had elsewhere (OpenID Connect Core section 5.6.2, _claim_names;
+ * Entra ID's group overage)? The path's first part counts.
+ */
+bool claim_is_elsewhere(const json_t *claims, struct span path);
 
 /* References are not atomic: an identity belongs to one worker. */
 const struct identity *identity_ref(const struct identity *id) RETURNS_NONNULL NONNULL(1);

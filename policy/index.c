@@ -353,6 +353,13 @@ add_by_principal(struct builder *b, const struct statement *s)
 	b->x->principals = true;
 	for (size_t i = 0; i < s->n_principals; i++)
 		add(b, s, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0));
+	/* for those who may be in a group without its being known */
+	for (size_t i = 0; i < s->n_principals; i++) {
+		if (span_starts(pattern_prefix(&s->principals[i]), SPAN("group:"))) {
+			add(b, s, key_of(TAG_PRINCIPAL, hash_span(SPAN("group:")), 0));
+			break;
+		}
+	}
 }
 
 static void
@@ -551,6 +558,8 @@ index_each(const struct index *x, struct evaluation *q, index_visit *visit, void
 	offer_resource(&a, q->resource);
 	for (size_t i = 0; i < q->r->who->n_ids && x->principals; i++)
 		offer(&a, key_of(TAG_PRINCIPAL, hash_span(q->r->who->ids[i]), 0));
+	if (q->r->who->groups_unknown && x->principals)
+		offer(&a, key_of(TAG_PRINCIPAL, hash_span(SPAN("group:")), 0));
 	for (size_t i = 0; i < x->n_equalities; i++)
 		if (x->used[i])
 			offer_value(&a, i);

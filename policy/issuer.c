@@ -1,6 +1,6 @@
 /*
  * issuer.c - the table of trusted issuers.
- * Invariant: an issuer in the table is complete: an audience, an algorithm and keys.
+ * Invariant: an issuer in the table is complete: an audience, an algorithm, and keys or none yet.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -40,6 +40,32 @@ issuer_clear(struct issuer *i)
 	free(i->url);
 	free(i->groups_claim);
 	free(i->roles_claim);
+	for (size_t k = 0; k < i->n_required; k++) {
+		free((char *)(uintptr_t)i->required[k].path);
+		free((char *)(uintptr_t)i->required[k].value);
+	}
+	free(i->required);
+}
+
+static bool
+fill_required(struct issuer *i, const struct issuer_rule *rule)
+{
+	i->required = calloc(rule->n_required + 1, sizeof *i->required);
+	if (i->required == NULL)
+		return false;
+	for (; i->n_required < rule->n_required; i->n_required++) {
+		const struct issuer_claim *from = &rule->required[i->n_required];
+		struct issuer_claim *to = &i->required[i->n_required];
+
+		to->path = strdup(from->path);
+		to->value = from->value == NULL ? NULL : strdup(from->value);
+		if (to->path != NULL && (to->value != NULL) == (from->value != NULL))
+			continue;
+		free((char *)(uintptr_t)to->path);
+		free((char *)(uintptr_t)to->value);
+		return false;
+	}
+	return true;
 }
 
 static bool
@@ -54,6 +80,7 @@ issuer_fill(struct issuer *i, const struct issuer_rule *rule)
 		.leeway = rule->leeway,
 		.groups_claim = strdup(rule->groups_claim != NULL ? rule->groups_claim : "groups"),
 		.roles_claim = strdup(rule->roles_claim != NULL ? rule->roles_claim : "roles"),
+		.quirks = rule->quirks,
 		.keys = rule->keys,
 	};
 	if (i->alias == NULL || i->url == NULL || i->audiences == NULL || i->groups_claim == NULL || i->roles_claim == NULL)
@@ -63,7 +90,7 @@ issuer_fill(struct issuer *i, const struct issuer_rule *rule)
 		if (i->audiences[i->n_audiences] == NULL)
 			return false;
 	}
-	return true;
+	return fill_required(i, rule);
 }
 
 bool
@@ -71,7 +98,7 @@ issuer_table_add(struct issuer_table *t, const struct issuer_rule *rule)
 {
 	struct issuer *grown;
 
-	if (rule->n_audiences == 0 || (rule->algorithms & ~(1u << JWS_ALG_NONE)) == 0 || rule->keys == NULL)
+	if (rule->n_audiences == 0 || (rule->algorithms & ~(1u << JWS_ALG_NONE)) == 0)
 		return false;
 	for (size_t i = 0; i < t->n; i++)
 		if (strcmp(t->issuers[i].alias, rule->alias) == 0 || strcmp(t->issuers[i].url, rule->url) == 0)
@@ -104,7 +131,7 @@ issuer_table_vouches(const struct issuer_table *t, struct span alias, struct spa
 
 		if (!span_eq(span_of(issuer->alias), alias))
 			continue;
-		for (enum jws_alg alg = JWS_ALG_NONE + 1; alg < JWS_ALG_MAX; alg++)
+		for (enum jws_alg alg = JWS_ALG_NONE + 1; alg < JWS_ALG_MAX && issuer->keys != NULL; alg++)
 			if ((issuer->algorithms & 1u << alg) != 0 && keyset_find(issuer->keys, kid, alg) != NULL)
 				return true;
 	}
@@ -144,4 +171,20 @@ issuer_find(const struct issuer_table *t, struct span url)
 		if (span_eq(span_of(t->issuers[i].url), url))
 			return &t->issuers[i];
 	return NULL;
+}
+
+const struct issuer *
+issuer_find_domain(const struct issuer_table *t, struct span subject)
+{
+	static const char scheme[] = "spiffe://";
+	const struct issuer *i;
+	const char *slash;
+
+	if (!span_starts(subject, SPAN("spiffe://")))
+		return NULL;
+	slash = memchr(subject.p + sizeof scheme - 1, '/', subject.n - (sizeof scheme - 1));
+	if (slash == NULL)
+		return NULL;
+	i = issuer_find(t, (struct span){ subject.p, (size_t)(slash - subject.p) });
+	return i != NULL && (i->quirks & ISSUER_SPIFFE) != 0 ? i : NULL;
 }

@@ -39,10 +39,31 @@ struct keyset;
  * A key without alg takes what its kty/crv allow. NULL with a reason in err.
  */
 struct keyset *keyset_parse(const char *json, size_t n, char *err, size_t err_size) WUNRES;
+/* The same with keys whose use is another one of these as well: "jwt-svid" in SPIFFE bundles. use NULL: "sig" only. */
+struct keyset *keyset_parse_for(const char *use, const char *json, size_t n, char *err, size_t err_size) WUNRES;
+/* Sets are shared: atomic count. */
+struct keyset *keyset_ref(struct keyset *ks) RETURNS_NONNULL NONNULL(1);
+/* One reference less; NULL is fine. */
 void keyset_free(struct keyset *ks);
+/* The kid of key i, "" when it has none. */
+const char *keyset_kid(const struct keyset *ks, size_t i) RETURNS_NONNULL NONNULL(1) PURE;
+/* Is there a key of that id? */
+bool keyset_has(const struct keyset *ks, struct span kid) NONNULL(1) PURE;
 size_t keyset_count(const struct keyset *ks) NONNULL(1) PURE;
 
 /* ---- issuer table: immutable once built ---- */
+struct issuer_claim {
+	const char *path;		/* dotted */
+	const char *value;		/* as text; a '*' at its end stands for anything; NULL: any value will do */
+};
+
+/* What issuers do in their own way; bits. */
+enum issuer_quirk {
+	ISSUER_CLIENT_ID = 1u << 0,	/* Cognito: an access token has no aud and is meant for its client_id */
+	ISSUER_EMAIL = 1u << 1,		/* Google: an address counts only with email_verified */
+	ISSUER_SPIFFE = 1u << 2,	/* a token may lack iss: sub names the trust domain; typ may be JOSE */
+};
+
 struct issuer_rule {			/* all strings are copied by issuer_table_add() */
 	const char *alias;		/* configured name */
 	const char *url;		/* exact `iss` */
@@ -53,7 +74,10 @@ struct issuer_rule {			/* all strings are copied by issuer_table_add() */
 	int64_t leeway;			/* seconds; 60 */
 	const char *groups_claim;	/* dotted path; default "groups" */
 	const char *roles_claim;	/* default "roles" */
-	struct keyset *keys;		/* taken over by the table on success */
+	const struct issuer_claim *required;
+	size_t n_required;
+	unsigned quirks;		/* bits of enum issuer_quirk */
+	struct keyset *keys;		/* taken over by the table on success; NULL: none yet, no token verifies */
 };
 
 struct issuer_table;
@@ -79,6 +103,7 @@ void issuer_table_unref(struct issuer_table *t);
 	X(ALG_REFUSED, "alg_refused", "algorithm not allowed for this issuer") \
 	X(BAD_PAYLOAD, "bad_payload", "payload refused") \
 	X(ISSUER_UNKNOWN, "issuer_unknown", "issuer not configured") \
+	X(NO_KEYS, "issuer_unavailable", "the keys of the issuer could not be fetched") \
 	X(KEY_UNKNOWN, "key_unknown", "no key of the issuer fits") \
 	X(BAD_SIGNATURE, "bad_signature", "signature does not verify") \
 	X(NO_EXPIRY, "no_expiry", "exp missing or not a number") \
@@ -86,6 +111,7 @@ void issuer_table_unref(struct issuer_table *t);
 	X(NOT_YET_VALID, "not_yet_valid", "token not valid yet") \
 	X(TOO_LONG_LIVED, "too_long_lived", "token lives longer than the issuer may grant") \
 	X(AUDIENCE, "audience", "token is for another audience") \
+	X(CLAIM, "claim", "a claim that the issuer requires is missing or another") \
 	X(SUBJECT, "subject", "sub missing or not a usable string") \
 	X(OUTGROWN, "outgrown", "policy looks at more than this token of ours carries") \
 	X(NO_MEMORY, "no_memory", "out of memory") \
@@ -106,6 +132,9 @@ const char *token_outcome_text(enum token_outcome o) RETURNS_NONNULL PURE;
  */
 enum token_outcome token_verify(const struct issuer_table *t, struct span token, int64_t now, int64_t grace,
     const struct identity **out) NONNULL(1, 5) WUNRES;
+/* The same, and the alias of the issuer that it names, as long as the table lives; NULL when it got not so far. */
+enum token_outcome token_verify_from(const struct issuer_table *t, struct span token, int64_t now, int64_t grace,
+    const struct identity **out, const char **alias) NONNULL(1, 5, 6) WUNRES;
 
 /* ---- tokens of the gateway's own ---- */
 

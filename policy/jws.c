@@ -10,6 +10,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "policy/base64url.h"
@@ -195,6 +196,7 @@ object_of(struct span segment)
 
 struct header {
 	enum jws_alg alg;
+	bool jose;	/* typ JOSE: of SPIFFE only */
 	bool has_kid;
 	char kid[KID_MAX];
 	size_t kid_n;
@@ -225,7 +227,8 @@ header_read(const json_t *o, bool own, struct header *out)
 	for (size_t i = 0; i < sizeof key_members / sizeof *key_members; i++)
 		if (json_object_get(o, key_members[i]) != NULL)
 			return TOKEN_BAD_HEADER;
-	if (is_own(o) != own || (json_object_get(o, "typ") != NULL && !is_token_type(json_span(o, "typ"))))
+	out->jose = span_eq(json_span(o, "typ"), SPAN("JOSE"));
+	if (is_own(o) != own || (json_object_get(o, "typ") != NULL && !out->jose && !is_token_type(json_span(o, "typ"))))
 		return TOKEN_BAD_HEADER;
 	out->has_kid = json_object_get(o, "kid") != NULL;
 	if (out->has_kid && (kid.n == 0 || kid.n > sizeof out->kid))
@@ -288,8 +291,10 @@ audience_check(const struct issuer *i, const json_t *claims)
 	const json_t *aud = json_object_get(claims, "aud");
 	bool found = false;
 
+	if (aud == NULL && (i->quirks & ISSUER_CLIENT_ID) != 0)
+		aud = json_object_get(claims, "client_id");
 	if (json_is_string(aud))
-		return is_audience(i, json_span(claims, "aud")) ? TOKEN_OK : TOKEN_AUDIENCE;
+		return is_audience(i, (struct span){ json_string_value(aud), json_string_length(aud) }) ? TOKEN_OK : TOKEN_AUDIENCE;
 	for (size_t k = 0; k < json_array_size(aud); k++) {
 		const json_t *a = json_array_get(aud, k);
 
@@ -298,6 +303,56 @@ audience_check(const struct issuer *i, const json_t *claims)
 		found |= is_audience(i, (struct span){ json_string_value(a), json_string_length(a) });
 	}
 	return found ? TOKEN_OK : TOKEN_AUDIENCE;
+}
+
+/* Is it that text? A number or truth value is what JSON writes for it. */
+static bool
+value_is(const json_t *v, const char *wanted)
+{
+	struct span want = span_of(wanted), is;
+	char number[32];
+
+	if (json_is_integer(v)) {
+		snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		is = span_of(number);
+	} else if (json_is_boolean(v)) {
+		is = json_is_true(v) ? SPAN("true") : SPAN("false");
+	} else if (json_is_string(v)) {
+		is = (struct span){ json_string_value(v), json_string_length(v) };
+	} else {
+		return false;
+	}
+	if (want.n > 0 && want.p[want.n - 1] == '*')
+		return span_starts(is, (struct span){ want.p, want.n - 1 });
+	return span_eq(is, want);
+}
+
+static bool
+claim_is(const json_t *v, const char *wanted)
+{
+	if (v == NULL || json_is_null(v))
+		return false;
+	if (wanted == NULL)
+		return true;
+	if (!json_is_array(v))
+		return value_is(v, wanted);
+	for (size_t k = 0; k < json_array_size(v); k++)
+		if (value_is(json_array_get(v, k), wanted))
+			return true;
+	return false;
+}
+
+static enum token_outcome
+required_check(const struct issuer *i, const json_t *claims)
+{
+	for (size_t k = 0; k < i->n_required; k++) {
+		unsigned found;
+		const json_t *v = claim_find(claims, span_of(i->required[k].path), &found);
+
+		if (found != 1 || !claim_is(v, i->required[k].value))
+			return TOKEN_CLAIM;
+	}
+	return TOKEN_OK;
 }
 
 /* ---- the identity ---- */
@@ -342,8 +397,13 @@ identity_fill(struct verified *v, const struct issuer *i, int64_t now, int64_t g
 
 	if (outcome == TOKEN_OK)
 		outcome = audience_check(i, v->claims);
+	if (outcome == TOKEN_OK)
+		outcome = required_check(i, v->claims);
 	if (outcome != TOKEN_OK)
 		return outcome;
+	if ((i->quirks & ISSUER_EMAIL) != 0 && !json_is_true(json_object_get(v->claims, "email_verified")))
+		json_object_del(v->claims, "email");
+	who->groups_unknown = claim_is_elsewhere(v->claims, span_of(i->groups_claim));
 	who->subject = json_span(v->claims, "sub");
 	if (!identity_name_ok(who->subject, IDENTITY_SUBJECT_MAX))
 		return TOKEN_SUBJECT;
@@ -370,6 +430,8 @@ signature_check(const struct keyset *keys, unsigned allowed, const struct parts 
 		return TOKEN_ALG_REFUSED;
 	if (parts->signature.n > SIGNATURE_MAX * 4 / 3 + 4 || !base64url_decode(parts->signature, signature, &n))
 		return TOKEN_MALFORMED;
+	if (keys == NULL)
+		return TOKEN_NO_KEYS;
 	*key = keyset_find(keys, (struct span){ h->has_kid ? h->kid : NULL, h->kid_n }, h->alg);
 	if (*key == NULL)
 		return TOKEN_KEY_UNKNOWN;
@@ -377,7 +439,8 @@ signature_check(const struct keyset *keys, unsigned allowed, const struct parts 
 }
 
 static enum token_outcome
-verify(const struct issuer_table *t, const struct parts *parts, int64_t now, int64_t grace, struct verified *v)
+verify(const struct issuer_table *t, const struct parts *parts, int64_t now, int64_t grace, struct verified *v,
+    const char **alias)
 {
 	json_t *o = object_of(parts->header);
 	struct header h = { .alg = JWS_ALG_NONE };
@@ -394,9 +457,13 @@ verify(const struct issuer_table *t, const struct parts *parts, int64_t now, int
 	v->claims = object_of(parts->payload);
 	if (v->claims == NULL)
 		return TOKEN_BAD_PAYLOAD;
-	i = issuer_find(t, json_span(v->claims, "iss"));
+	i = json_object_get(v->claims, "iss") != NULL ? issuer_find(t, json_span(v->claims, "iss")) :
+	    issuer_find_domain(t, json_span(v->claims, "sub"));
 	if (i == NULL)
 		return TOKEN_ISSUER_UNKNOWN;
+	*alias = i->alias;
+	if (h.jose && (i->quirks & ISSUER_SPIFFE) == 0)
+		return TOKEN_BAD_HEADER;
 	outcome = signature_check(i->keys, i->algorithms, parts, &h, &key);
 	if (outcome != TOKEN_OK)
 		return outcome;
@@ -408,11 +475,21 @@ verify(const struct issuer_table *t, const struct parts *parts, int64_t now, int
 enum token_outcome
 token_verify(const struct issuer_table *t, struct span token, int64_t now, int64_t grace, const struct identity **out)
 {
+	const char *alias;
+
+	return token_verify_from(t, token, now, grace, out, &alias);
+}
+
+enum token_outcome
+token_verify_from(const struct issuer_table *t, struct span token, int64_t now, int64_t grace, const struct identity **out,
+    const char **alias)
+{
 	struct parts parts;
 	enum token_outcome outcome;
 	struct verified *v;
 
 	*out = NULL;
+	*alias = NULL;
 	if (token.n > TOKEN_MAX)
 		return TOKEN_TOO_LONG;
 	if (!split(token, &parts))
@@ -422,7 +499,7 @@ token_verify(const struct issuer_table *t, struct span token, int64_t now, int64
 		return TOKEN_NO_MEMORY;
 	v->identity.refs = 1;
 	v->arena = arena_new(IDENTITY_MEMORY);
-	outcome = v->arena == NULL ? TOKEN_NO_MEMORY : verify(t, &parts, now, grace, v);
+	outcome = v->arena == NULL ? TOKEN_NO_MEMORY : verify(t, &parts, now, grace, v, alias);
 	if (outcome == TOKEN_OK)
 		*out = &v->identity;
 	else
@@ -464,6 +541,8 @@ token_open(const struct keyset *keys, unsigned allowed, struct span token, json_
 	o = object_of(parts.header);
 	outcome = o == NULL ? TOKEN_BAD_HEADER : header_read(o, true, &h);
 	json_decref(o);
+	if (outcome == TOKEN_OK && h.jose)
+		outcome = TOKEN_BAD_HEADER;
 	if (outcome == TOKEN_OK && !h.has_kid)
 		outcome = TOKEN_KEY_UNKNOWN;
 	if (outcome == TOKEN_OK)

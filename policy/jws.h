@@ -27,6 +27,7 @@ struct jwk {
 	EVP_PKEY *key;
 };
 struct keyset {
+	_Atomic(unsigned) refs;
 	struct jwk *keys;
 	size_t n;
 };
@@ -38,7 +39,10 @@ struct issuer {
 	unsigned algorithms;
 	int64_t max_lifetime, leeway;
 	char *groups_claim, *roles_claim;
-	struct keyset *keys;
+	struct issuer_claim *required;	/* texts owned */
+	size_t n_required;
+	unsigned quirks;
+	struct keyset *keys;		/* NULL: none yet */
 };
 enum jws_family { FAMILY_NONE = 0, FAMILY_RSA, FAMILY_PSS, FAMILY_EC, FAMILY_ED };
 struct jws_alg_row {
@@ -51,6 +55,9 @@ const struct jws_alg_row *jws_alg_row(enum jws_alg alg) RETURNS_NONNULL PURE;
 
 /* The issuer of exactly this `iss`; NULL. */
 const struct issuer *issuer_find(const struct issuer_table *t, struct span url) NONNULL(1) PURE;
+
+/* The one that speaks for the trust domain of "spiffe://domain/..."; NULL. */
+const struct issuer *issuer_find_domain(const struct issuer_table *t, struct span subject) NONNULL(1) PURE;
 
 /* The key for a header's kid (p == NULL: none given) and alg; NULL unless exactly one fits. */
 const struct jwk *keyset_find(const struct keyset *ks, struct span kid, enum jws_alg alg) NONNULL(1) PURE;

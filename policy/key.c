@@ -247,7 +247,7 @@ value_of_claim(const struct policy_request *r, struct span path, struct value *o
 	unsigned found = 0;
 	const json_t *v = claim_find(r->who->claims, path, &found);
 
-	if (found > 1) {
+	if (found > 1 || claim_is_elsewhere(r->who->claims, path)) {
 		out->state = FACT_UNKNOWN;
 	} else if (json_is_array(v)) {
 		out->state = FACT_PRESENT;
@@ -372,7 +372,7 @@ key_value(struct evaluation *q, const struct key_ref *ref, struct value *out)
 	} else if (ref->key == KEY_JWT) {
 		value_of_claim(q->r, ref->param, out);
 	} else if (ref->key == KEY_PRINCIPAL_IDS) {
-		out->state = FACT_PRESENT;
+		out->state = who->groups_unknown ? FACT_UNKNOWN : FACT_PRESENT;
 		out->many = true;
 		out->n = who->n_ids;
 		out->list = who->ids;

@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,6 +27,7 @@
 	(1u << JWS_RS256 | 1u << JWS_RS384 | 1u << JWS_RS512 | 1u << JWS_PS256 | 1u << JWS_PS384 | 1u << JWS_PS512)
 
 struct reader {
+	const char *use;	/* besides "sig"; NULL */
 	struct keyset *ks;
 	size_t index;	/* of the key at hand */
 	char *err;
@@ -190,7 +192,8 @@ key_of(struct reader *r, const json_t *o, unsigned *algorithms, bool *skip)
 		return refuse(r, "kty is missing"), NULL;
 	if (span_eq(kty, SPAN("oct")))
 		return refuse(r, "a shared secret (kty oct) verifies nothing: take it out of the set"), NULL;
-	if (json_object_get(o, "use") != NULL && !span_eq(use, SPAN("sig"))) {
+	if (json_object_get(o, "use") != NULL && !span_eq(use, SPAN("sig")) &&
+	    (r->use == NULL || !span_eq(use, span_of(r->use)))) {
 		*skip = true;
 		return NULL;
 	}
@@ -289,7 +292,13 @@ parse(struct reader *r, const json_t *document)
 struct keyset *
 keyset_parse(const char *json, size_t n, char *err, size_t err_size)
 {
-	struct reader r = { .err = err, .err_size = err_size };
+	return keyset_parse_for(NULL, json, n, err, err_size);
+}
+
+struct keyset *
+keyset_parse_for(const char *use, const char *json, size_t n, char *err, size_t err_size)
+{
+	struct reader r = { .use = use, .err = err, .err_size = err_size };
 	json_t *document;
 	bool ok;
 
@@ -303,6 +312,8 @@ keyset_parse(const char *json, size_t n, char *err, size_t err_size)
 	r.ks = calloc(1, sizeof *r.ks);
 	if (r.ks == NULL)
 		snprintf(err, err_size, "out of memory");
+	else
+		atomic_init(&r.ks->refs, 1);
 	ok = r.ks != NULL && parse(&r, document);
 	json_decref(document);
 	if (ok)
@@ -311,10 +322,17 @@ keyset_parse(const char *json, size_t n, char *err, size_t err_size)
 	return NULL;
 }
 
+struct keyset *
+keyset_ref(struct keyset *ks)
+{
+	atomic_fetch_add_explicit(&ks->refs, 1, memory_order_relaxed);
+	return ks;
+}
+
 void
 keyset_free(struct keyset *ks)
 {
-	if (ks == NULL)
+	if (ks == NULL || atomic_fetch_sub_explicit(&ks->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < ks->n; i++) {
 		free(ks->keys[i].kid);
@@ -328,6 +346,21 @@ size_t
 keyset_count(const struct keyset *ks)
 {
 	return ks->n;
+}
+
+const char *
+keyset_kid(const struct keyset *ks, size_t i)
+{
+	return i < ks->n && ks->keys[i].kid != NULL ? ks->keys[i].kid : "";
+}
+
+bool
+keyset_has(const struct keyset *ks, struct span kid)
+{
+	for (size_t i = 0; i < ks->n; i++)
+		if (span_eq(span_of(keyset_kid(ks, i)), kid))
+			return true;
+	return false;
 }
 
 const struct jwk *

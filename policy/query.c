@@ -57,6 +57,7 @@ read_principal(struct reader *r, const json_t *v)
 		ids[i] = span_of_json(json_array_get(v, i));
 		if (span_starts(ids[i], SPAN("issuer:")))
 			who->issuer = span_skip(ids[i], 7);
+		who->groups_unknown |= span_starts(ids[i], SPAN("groups-unknown:"));
 	}
 	who->ids = ids;
 	who->n_ids = json_array_size(v);

@@ -132,8 +132,17 @@ put(json_t *o, const char *name, json_t *v)
 static bool
 put_membership(const struct token_service *s, const struct identity *who, json_t *o)
 {
-	return put(o, "groups", names_needed(s, "group", who->issuer, who->groups, who->n_groups)) &&
+	return (!who->groups_unknown || json_object_set_new(o, "groups_unknown", json_true()) == 0) &&
+	    put(o, "groups", names_needed(s, "group", who->issuer, who->groups, who->n_groups)) &&
 	    put(o, "roles", names_needed(s, "role", who->issuer, who->roles, who->n_roles));
+}
+
+static bool
+keep_claim(json_t *claims, const json_t *from, const char *name)
+{
+	json_t *v = json_object_get(from, name);
+
+	return v == NULL || json_object_set(claims, name, v) == 0;
 }
 
 static json_t *
@@ -143,8 +152,9 @@ proof_of_jwt(const struct token_service *s, const struct identity *who)
 	    who->key_id.n == 0 ? "" : who->key_id.p, who->key_id.n, "view", view_name(s->view));
 	json_t *claims = view_claims(s->view, who->claims), *jti = json_object_get(who->claims, "jti");
 
-	/* a token on the deny list takes those with it that were minted of it */
-	if (claims != NULL && json_is_string(jti) && json_object_set(claims, "jti", jti) != 0) {
+	/* a token on the deny list takes those with it that were minted of it; what was unknown stays unknown */
+	if (claims != NULL && ((json_is_string(jti) && json_object_set(claims, "jti", jti) != 0) ||
+	    !keep_claim(claims, who->claims, "_claim_names") || !keep_claim(claims, who->claims, "hasgroups"))) {
 		json_decref(claims);
 		claims = NULL;
 	}
@@ -299,6 +309,7 @@ accept_jwt(const struct token_service *s, const struct issuer_table *issuers, st
 	rd->who.issuer = json_span(rd->proof, "issuer");
 	rd->who.key_id = json_span(rd->proof, "kid");
 	rd->who.claims = claims;
+	rd->who.groups_unknown = json_is_true(json_object_get(rd->proof, "groups_unknown"));
 	(void)date_of(rd->proof, "iat", &rd->who.issued_at);
 	if (claims != NULL && !json_is_object(claims))
 		return TOKEN_BAD_PAYLOAD;

@@ -34,7 +34,7 @@ table_new(void)
 static void
 check_identity(const struct identity *who)
 {
-	if (who->subject.n == 0 || who->n_ids != 2 + who->n_groups + who->n_roles || !json_is_object(who->claims) ||
+	if (who->subject.n == 0 || who->n_ids != 2 + who->n_groups + who->n_roles + who->groups_unknown || !json_is_object(who->claims) ||
 	    !span_eq(who->issuer, SPAN("a")) || who->expires_at <= 0)
 		abort();
 	for (size_t i = 0; i < who->n_ids; i++)

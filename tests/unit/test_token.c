@@ -478,6 +478,32 @@ test_mint(void)
 	policy_unref(p);
 }
 
+/* Groups that the identity provider did not list are unknown in the minted token too, and so is the claim. */
+static void
+test_groups_unknown(void)
+{
+	static const char payload[] = "{\"iss\":\"https://idp\",\"aud\":\"gw\",\"sub\":\"ann\",\"exp\":1700003600,"
+	    "\"iat\":1699999999,\"_claim_names\":{\"groups\":\"src1\"}}";
+	struct policy *p = policy_of(ALLOW("Devs", "\"group:idp/devs\"", "repo:up/*", ""));
+	struct token_service *s = service(active, NULL, p, OURS, SERVICE);
+	struct issuer_table *t = issuers("idp", idp, "k1");
+	const struct identity *who = NULL, *got = NULL;
+	static char token[SIGNER_MAX];
+	struct mint m;
+
+	signer_token(idp, SPAN("{\"alg\":\"ES256\",\"kid\":\"k1\"}"), span_of(payload), false, token);
+	CHECK(token_verify(t, span_of(token), NOW, 0, &who) == TOKEN_OK && who->groups_unknown);
+	CHECK(mint(s, who, "repository:app:pull", &m) == MINT_OK);
+	CHECK(token_accept(s, t, span_of(m.token), NOW, 0, &got) == TOKEN_OK && got->groups_unknown);
+	CHECK(has_id(got, "groups-unknown:idp") && claim_is_elsewhere(got->claims, SPAN("groups")));
+	free(m.token);
+	identity_unref(who);
+	identity_unref(got);
+	token_service_free(s);
+	issuer_table_unref(t);
+	policy_unref(p);
+}
+
 /* All groups are needed, or a claim as it is: more than a token holds is refused, nothing is left out. */
 static void
 test_too_large(void)
@@ -687,6 +713,7 @@ main(void)
 	test_revoked();
 	test_keys();
 	test_mint();
+	test_groups_unknown();
 	test_too_large();
 	test_attacks();
 	test_kinds();
