@@ -250,8 +250,28 @@ write_near(struct record *o)
 
 /* ---- what can be said of any decision ---- */
 
+/* Of a key with a name behind it, as claims are: those of them that statements read, and that are in this state. */
 static void
-write_keys(struct record *o, const char *name, const struct key_set *keys, enum member m)
+write_named(struct record *o, enum policy_key key, enum fact_state state)
+{
+	const struct bundle *b = o->q.p->bundle;
+
+	for (size_t i = 0; i < b->n_reads; i++) {
+		const struct key_read *k = &b->reads[i];
+		struct value v;
+
+		if (k->ref.key != key || !(k->actions >> o->q.r->action & 1u))
+			continue;
+		key_value(&o->q, &k->ref, &v);
+		if (v.state != state)
+			continue;
+		json_write_next(&o->w);
+		json_write_text(&o->w, k->name, HAVE_MAX);
+	}
+}
+
+static void
+write_keys(struct record *o, const char *name, const struct key_set *keys, enum fact_state state, enum member m)
 {
 	struct json_writer mark = o->w;
 
@@ -260,10 +280,16 @@ write_keys(struct record *o, const char *name, const struct key_set *keys, enum 
 	json_write_key(&o->w, name);
 	json_write_open(&o->w, '[');
 	for (unsigned k = KEY_NONE + 1; k < KEY_MAX; k++) {
+		const struct key_row *row = key_row((enum policy_key)k);
+
 		if (!key_set_has(keys, (enum policy_key)k))
 			continue;
+		if (row->param != PARAM_NONE && row->param != PARAM_ZONE) {
+			write_named(o, (enum policy_key)k, state);
+			continue;
+		}
 		json_write_next(&o->w);
-		json_write_text(&o->w, span_of(key_row((enum policy_key)k)->name), HAVE_MAX);
+		json_write_text(&o->w, span_of(row->name), HAVE_MAX);
 	}
 	json_write_close(&o->w, ']');
 	(void)keep(o, &mark, m);
@@ -366,11 +392,12 @@ write_principal(struct record *o)
 
 /* Does the record beside this one say it already? */
 static bool
-is_common(const struct record *o, enum policy_key key)
+is_common(const struct record *o, const struct key_read *k)
 {
+	enum policy_key key = k->ref.key;
 	const struct fact *a, *b;
 
-	if (o->base == NULL)
+	if (o->base == NULL || !(k->actions >> o->base->action & 1u))
 		return false;
 	if (key >= KEY_MAX || key == KEY_JWT || key == KEY_PRINCIPAL_AUTH_AGE || o->base->facts == NULL)
 		return true;
@@ -413,7 +440,7 @@ write_read(struct record *o, const struct key_read *k)
 	struct json_writer mark = o->w;
 	struct value v;
 
-	if (is_common(o, k->ref.key))
+	if (is_common(o, k))
 		return;
 	key_value(&o->q, &k->ref, &v);
 	json_write_next(&o->w);
@@ -483,9 +510,9 @@ policy_record_write(const struct policy *p, const struct policy_request *r, cons
 	write_principal(&o);
 	write_labels(&o);
 	write_why(&o);
-	write_keys(&o, "need", &d->need, MEMBER_NEED);
-	write_keys(&o, "missing", &d->missing, MEMBER_MISSING);
-	write_keys(&o, "unknown", &d->unknowns, MEMBER_UNKNOWN);
+	write_keys(&o, "need", &d->need, FACT_LATER, MEMBER_NEED);
+	write_keys(&o, "missing", &d->missing, FACT_ABSENT, MEMBER_MISSING);
+	write_keys(&o, "unknown", &d->unknowns, FACT_UNKNOWN, MEMBER_UNKNOWN);
 	write_shadow(&o);
 	write_near(&o);
 	write_context(&o);

@@ -4,7 +4,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -13,12 +12,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "gateway/audit/chain.h"
-#include "gateway/audit/segment.h"
+#include "gateway/audit/listing.h"
 #include "gateway/commands/command.h"
 
 #define NOTES_MAX	8u
@@ -107,25 +104,10 @@ verify_fd(struct verify *v, int fd, const char *name)
 	return problem(v, name, 1, reason);
 }
 
-/* A regular file: nothing that blocks, nothing that never ends. */
-static int
-open_file(int dir, const char *path)
-{
-	int fd = openat(dir, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
-
-	if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
-		close(fd);
-		errno = EINVAL;
-		return -1;
-	}
-	return fd;
-}
-
 static bool
 verify_file(struct verify *v, int dir, const char *path, const char *shown)
 {
-	int fd = open_file(dir, path);
+	int fd = listing_file(dir, path);
 	bool ok;
 
 	if (fd < 0)
@@ -137,140 +119,61 @@ verify_file(struct verify *v, int dir, const char *path, const char *shown)
 
 /* ---- a directory ---- */
 
-struct listing {
-	uint64_t *first_seq;
-	size_t n, space;
+struct looking {
+	struct verify *v;
+	const char *path;
 };
 
-static bool
-list_add(struct listing *l, uint64_t seq)
+static void
+on_aside(void *ctx, const char *name)
 {
-	uint64_t *more;
+	struct looking *at = ctx;
 
-	if (l->n == l->space) {
-		l->space = l->space == 0 ? 64 : l->space * 2;
-		more = reallocarray(l->first_seq, l->space, sizeof *more);
-		if (more == NULL)
-			return false;
-		l->first_seq = more;
-	}
-	l->first_seq[l->n++] = seq;
-	return true;
-}
-
-static int
-by_seq(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* prefix, then nothing but a time: what we named, and may print */
-static bool
-is_aside(const char *name, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	return strncmp(name, prefix, n) == 0 && name[n] != '\0' && strspn(name + n, "0123456789-") == strlen(name + n);
+	if (name[0] == 't')
+		note(at->v, "%s/%s: cut off after a crash; look into it if there was none", at->path, name);
+	else
+		note(at->v, "%s/%s: somebody put it in the place of a segment", at->path, name);
 }
 
 static bool
-list_directory(struct verify *v, const char *path, struct listing *l)
-{
-	DIR *d = opendir(path);
-	const struct dirent *e;
-	uint64_t seq;
-
-	if (d == NULL)
-		return problem(v, path, 0, strerror(errno));
-	while (errno = 0, (e = readdir(d)) != NULL) {
-		if (segment_is_closed_name(e->d_name, &seq) && !list_add(l, seq))
-			break;
-		if (is_aside(e->d_name, "torn."))
-			note(v, "%s/%s: cut off after a crash; look into it if there was none", path, e->d_name);
-		if (is_aside(e->d_name, "lost."))
-			note(v, "%s/%s: somebody put it in the place of a segment", path, e->d_name);
-	}
-	if (errno != 0)
-		problem(v, path, 0, strerror(errno));
-	closedir(d);
-	if (l->n > 0)
-		qsort(l->first_seq, l->n, sizeof *l->first_seq, by_seq);
-	return v->reason[0] == '\0';
-}
-
-/* Was current.jsonl, opened before the listing, closed meanwhile, and so is a segment of the list? */
-static bool
-listed(int dir, int current, const struct listing *l)
-{
-	struct stat ours, st;
-	char name[SEGMENT_NAME];
-
-	if (fstat(current, &ours) != 0)
-		return false;
-	for (size_t i = l->n; i-- > 0;) {
-		snprintf(name, sizeof name, "%020" PRIu64 ".jsonl", l->first_seq[i]);
-		if (fstatat(dir, name, &st, 0) == 0 && st.st_ino == ours.st_ino && st.st_dev == ours.st_dev)
-			return true;
-	}
-	return false;
-}
-
-static bool
-verify_listed(struct verify *v, int dir, const char *path, const struct listing *l)
+verify_listed(struct verify *v, const char *path, const struct listing *l)
 {
 	char name[SEGMENT_NAME], shown[4096];
 
 	for (size_t i = 0; i < l->n; i++) {
-		snprintf(name, sizeof name, "%020" PRIu64 ".jsonl", l->first_seq[i]);
+		listing_name(l, i, name);
 		snprintf(shown, sizeof shown, "%s/%s", path, name);
-		if (!verify_file(v, dir, name, shown))
+		if (!verify_file(v, l->dir, name, shown))
 			return false;
 	}
-	return true;
-}
-
-/* current.jsonl is opened first: a gateway that closes it while we list cannot hide it from us. */
-static bool
-verify_directory(struct verify *v, int dir, const char *path)
-{
-	struct listing l = { .n = 0 };
-	int current = open_file(dir, SEGMENT_CURRENT), why = errno;
-	char shown[4096];
-	bool ok = false;
-
 	snprintf(shown, sizeof shown, "%s/" SEGMENT_CURRENT, path);
-	if (current < 0 && why != ENOENT)
-		return problem(v, shown, 0, strerror(why));
-	if (!list_directory(v, path, &l))
-		goto out;
-	if (current < 0 && l.n == 0) {
-		problem(v, path, 0, "no audit log here");
-		goto out;
-	}
-	ok = verify_listed(v, dir, path, &l);
-	if (ok && current < 0)
+	switch (l->state) {
+	case CURRENT_ABSENT:
 		note(v, "%s is not there", shown);
-	else if (ok && !listed(dir, current, &l))
-		ok = verify_fd(v, current, shown);
-out:
-	if (current >= 0)
-		close(current);
-	free(l.first_seq);
-	return ok;
+		return true;
+	case CURRENT_THERE:
+		return verify_fd(v, l->current, shown);
+	case CURRENT_CLOSED:
+		break;
+	}
+	return true;
 }
 
 static bool
 verify_path(struct verify *v, const char *path)
 {
-	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct looking at = { v, path };
+	struct listing l;
 	bool ok;
 
-	if (dir < 0)
-		return errno == ENOTDIR ? verify_file(v, AT_FDCWD, path, path) : problem(v, path, 0, strerror(errno));
-	ok = verify_directory(v, dir, path);
-	close(dir);
+	if (!listing_open(&l, path, on_aside, &at))
+		ok = errno == ENOTDIR ? verify_file(v, AT_FDCWD, path, path) :
+		    problem(v, path, 0, errno == 0 ? "out of memory" : errno == EINVAL ? SEGMENT_CURRENT " is not a file" : strerror(errno));
+	else if (l.state == CURRENT_ABSENT && l.n == 0)
+		ok = problem(v, path, 0, "no audit log here");
+	else
+		ok = verify_listed(v, path, &l);
+	listing_close(&l);
 	return ok;
 }
 
