@@ -233,8 +233,9 @@ void policy_decide_linear(const struct policy *p, const struct policy_request *r
 /* ---- the index (index.c) ---- */
 
 struct index;
-struct index *index_build(const struct statement *statements, size_t n, bool deny, struct arena *a)
-    NONNULL(4) WUNRES;
+/* Without values nothing is found by the value of a condition: for what fails by one. */
+struct index *index_build(const struct statement *statements, size_t n, bool deny, bool values, struct arena *a)
+    NONNULL(5) WUNRES;
 /*
  * Every statement that may match, some twice; each bucket in the order of the documents until visit says false.
  * What is left out cannot match.
@@ -284,6 +285,7 @@ struct bundle {
 	struct statement *statements; /* in the order of the documents */
 	size_t n, room;
 	struct index *index[2]; /* of the Allow and of the Deny statements */
+	struct index *near; /* of the Allow statements, for near misses */
 	struct regex *regexes; /* a list, to be freed */
 	size_t regex_bytes, index_bytes; /* what those and the indexes take */
 	struct network_zone zones[ZONES_MAX];

@@ -5,7 +5,8 @@
  * A statement is found by one of
  *   - each of its resources: the whole text, the text before its first wildcard or variable, or that behind its last;
  *   - each of its principals, when they are names without wildcards;
- *   - each value of one StringEquals on a key that is known from the head of a request.
+ *   - each value of one StringEquals on a key that is known from the head of a request (but not when near misses are
+ *     looked for: they fail by that very value).
  * Which one is chosen when all statements are known: the one whose fullest bucket is the emptiest. A request asks for
  * its resource, the beginnings and ends of it that have a length in use, its principals, and the values of at most
  * EQUALITIES_MAX keys. Keys of buckets are hashes only: two of the same hash share a bucket.
@@ -108,7 +109,7 @@ struct count {
 };
 struct builder {
 	struct index *x;
-	bool deny;
+	bool deny, values;
 	struct count *counts;
 	size_t counts_mask, n_counts;
 	struct entry *entries;
@@ -252,7 +253,7 @@ count_statement(struct builder *b, const struct statement *s)
 			count_key(b, keys[n - 1]);
 	for (size_t i = 0; i < s->n_principals && by_principal(s); i++)
 		count_key(b, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0));
-	for (size_t i = 0; i < s->n_atoms; i++) {
+	for (size_t i = 0; b->values && i < s->n_atoms; i++) {
 		size_t equality = by_value(&s->atoms[i]) ? equality_of(b->x, &s->atoms[i].key) : EQUALITIES_MAX;
 
 		for (size_t k = 0; equality < EQUALITIES_MAX && k < s->atoms[i].n; k++)
@@ -391,7 +392,7 @@ add_statement(struct builder *b, const struct statement *s)
 		principal = true;
 		cost = principal_cost(b, s);
 	}
-	for (size_t i = 0; i < s->n_atoms; i++) {
+	for (size_t i = 0; b->values && i < s->n_atoms; i++) {
 		const struct atom *a = &s->atoms[i];
 		size_t equality = by_value(a) ? equality_of(b->x, &a->key) : EQUALITIES_MAX;
 
@@ -463,9 +464,9 @@ fill(struct builder *b, struct arena *a)
 }
 
 struct index *
-index_build(const struct statement *statements, size_t n, bool deny, struct arena *a)
+index_build(const struct statement *statements, size_t n, bool deny, bool values, struct arena *a)
 {
-	struct builder b = { .x = arena_zalloc(a, 1, sizeof *b.x), .deny = deny, .counts_mask = 1023 };
+	struct builder b = { .x = arena_zalloc(a, 1, sizeof *b.x), .deny = deny, .values = values, .counts_mask = 1023 };
 	bool ok;
 
 	b.counts = calloc(b.counts_mask + 1, sizeof *b.counts);

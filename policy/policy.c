@@ -183,13 +183,18 @@ static bool
 build(struct bundle *b)
 {
 	size_t before = arena_used(b->arena);
+	struct index_stats stats;
 
 	trim(b);
 	for (unsigned deny = 0; deny < 2; deny++) {
-		b->index[deny] = index_build(b->statements, b->n, deny != 0, b->arena);
+		b->index[deny] = index_build(b->statements, b->n, deny != 0, true, b->arena);
 		if (b->index[deny] == NULL)
 			return false;
 	}
+	index_stats(b->index[0], &stats);
+	b->near = stats.by_value == 0 ? b->index[0] : index_build(b->statements, b->n, false, false, b->arena);
+	if (b->near == NULL)
+		return false;
 	b->index_bytes = arena_used(b->arena) - before;
 	return reads_build(b);
 }

@@ -74,6 +74,13 @@ offer_indexed(struct evaluation *q, bool deny, index_visit *each, void *ctx)
 }
 
 static void
+offer_near(struct evaluation *q, bool deny, index_visit *each, void *ctx)
+{
+	(void)deny;
+	index_each(q->p->bundle->near, q, each, ctx);
+}
+
+static void
 offer_all(struct evaluation *q, bool deny, index_visit *each, void *ctx)
 {
 	const struct bundle *b = q->p->bundle;
@@ -149,9 +156,12 @@ decide(struct evaluation *q, offer *offer_each, struct decision *out)
 
 /* ---- why not: only asked when the answer was no ---- */
 
+#define NEAR_LOOKS 1024u /* statements that are looked at: a denial must not cost what a policy's author pleases */
+
 struct nearest {
 	struct evaluation *q;
 	struct decision *out;
+	unsigned looks;
 };
 
 /* The only condition that fails; NULL when none or several do. */
@@ -177,6 +187,9 @@ visit_nearest(void *ctx, const struct statement *s)
 	struct decision *out = n->out;
 	const struct atom *atom;
 
+	/* each bucket of the index is begun, whatever was said of the one before */
+	if (out->n_near == NEAR_MISSES_MAX || n->looks++ >= NEAR_LOOKS)
+		return false;
 	if (s->shadow || statement_speaks(n->q, s) != TRI_YES)
 		return true;
 	for (unsigned i = 0; i < out->n_near; i++)
@@ -191,7 +204,7 @@ visit_nearest(void *ctx, const struct statement *s)
 static void
 explain(struct evaluation *q, offer *offer_each, struct decision *out)
 {
-	struct nearest n = { q, out };
+	struct nearest n = { .q = q, .out = out };
 	struct key_set none = { { 0 } };
 
 	if (out->verdict == VERDICT_ALLOW || out->verdict == VERDICT_NEED)
@@ -237,7 +250,7 @@ evaluation_begin(struct evaluation *q, const struct policy *p, const struct poli
 }
 
 static void
-answer(const struct policy *p, const struct policy_request *r, offer *offer_each, struct decision *out)
+answer(const struct policy *p, const struct policy_request *r, offer *offer_each, offer *offer_nearest, struct decision *out)
 {
 	char text[RESOURCE_MAX];
 	struct evaluation q;
@@ -246,17 +259,17 @@ answer(const struct policy *p, const struct policy_request *r, offer *offer_each
 	if (!evaluation_begin(&q, p, r, text))
 		return;
 	decide(&q, offer_each, out);
-	explain(&q, offer_each, out);
+	explain(&q, offer_nearest, out);
 }
 
 void
 policy_decide(const struct policy *p, const struct policy_request *r, struct decision *out)
 {
-	answer(p, r, offer_indexed, out);
+	answer(p, r, offer_indexed, offer_near, out);
 }
 
 void
 policy_decide_linear(const struct policy *p, const struct policy_request *r, struct decision *out)
 {
-	answer(p, r, offer_all, out);
+	answer(p, r, offer_all, offer_all, out);
 }

@@ -307,6 +307,46 @@ test_beside(void)
 	policy_query_clear(&q);
 }
 
+/* ---- near misses, wherever the index has them ---- */
+
+/* Five ways to be found, and by each of them more near misses than are kept. */
+static void
+test_near(void)
+{
+	static const char *const resources[] = { "*", "repo:up/*", "repo:up/web/*", "repo:*/app", "repo:up/web/app" };
+	json_t *doc = json_pack("{s:s, s:[]}", "Version", "2026-11-01", "Statement");
+	json_t *ask = json_pack("{s:[s, s], s:s, s:s, s:{s:s}}", "principal", "issuer:gh", "subject:gh/ci", "action",
+	    "registry:PullBlob", "resource", "repo:up/web/app", "context", "jwt:ref", "side");
+	struct policy_query q;
+	struct policy *p;
+	char err[256], sid[16], *text;
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(sid, sizeof sid, "S%u", i);
+		json_array_append_new(json_object_get(doc, "Statement"), json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:{s:s}}}", "Sid", sid,
+		    "Effect", "Allow", "Principal", i % 2 ? "subject:gh/ci" : "subject:gh/c*", "Action", "registry:PullBlob", "Resource",
+		    resources[i / 8], "Condition", "StringEquals", "jwt:ref", i % 3 ? "main" : "trunk"));
+	}
+	text = json_dumps(doc, 0);
+	p = load(text);
+	if (!CHECK(policy_query_read(&q, ask, NOW, err, sizeof err)))
+		exit(1);
+	for (unsigned linear = 0; linear < 2; linear++) {
+		struct decision d;
+
+		(linear ? policy_decide_linear : policy_decide)(p, &q.request, &d);
+		CHECK(d.verdict == VERDICT_DENY && d.n_near == NEAR_MISSES_MAX);
+		for (unsigned i = 0; i < NEAR_MISSES_MAX; i++)
+			CHECK(d.near[i].sid.n >= 2 && d.near[i].sid.p[0] == 'S' && span_eq(d.near[i].key, SPAN("jwt:ref")));
+		CHECK(key_set_is_empty(&d.missing) && d.candidates <= 40);
+	}
+	policy_query_clear(&q);
+	policy_unref(p);
+	free(text);
+	json_decref(ask);
+	json_decref(doc);
+}
+
 int
 main(void)
 {
@@ -315,6 +355,7 @@ main(void)
 	test_bounds();
 	test_takes_nothing();
 	test_beside();
+	test_near();
 	policy_unref(short_policy);
 	json_decref(rows);
 	return check_done();
