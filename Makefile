@@ -111,6 +111,9 @@ corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recor
 corpus-asan:
 	@ASAN_OPTIONS=$${ASAN_OPTIONS:-}:quarantine_size_mb=8 $(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" corpus
 
+oracle: $(B)/decide ## random policies: our engine against iam-simulate and Cedar (npm), its index against asking everything
+	@DECIDE=$(B)/decide tests/policy/oracle/run
+
 asan: ## unit tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory B=build/asan OPT=-O1 SAN="$(ASAN)" check
 

@@ -93,6 +93,8 @@ bool pattern_compile(struct arena *a, struct span s, unsigned flags, struct patt
  */
 enum tri pattern_match(const struct pattern *p, unsigned flags, struct evaluation *q, struct span s)
     NONNULL(1, 3) WUNRES;
+/* Each of its variables has a value or a default, or may have one: it is UNKNOWN or LATER. */
+bool pattern_has_values(const struct pattern *p, struct evaluation *q) NONNULL(1, 2) WUNRES;
 /* The text before the first part that is not text, and behind the last one. The whole is both. */
 struct span pattern_prefix(const struct pattern *p) NONNULL(1) PURE;
 struct span pattern_suffix(const struct pattern *p) NONNULL(1) PURE;

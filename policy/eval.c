@@ -285,6 +285,10 @@ resource_matches(struct evaluation *q, const struct statement *s)
 	unsigned flags = q->p->bundle->any_vocabulary ? 0 : PATTERN_SEGMENT;
 	enum tri any = s->n_resources == 0 ? TRI_YES : TRI_NO;
 
+	/* all but what cannot be told is no answer: the statement is invalid (IAM, policy variables) */
+	for (size_t i = 0; i < s->n_resources && s->not_resource; i++)
+		if (!pattern_has_values(&s->resources[i], q))
+			return TRI_NO;
 	for (size_t i = 0; i < s->n_resources && any != TRI_YES; i++)
 		any = either(any, pattern_match(&s->resources[i], flags, q, q->resource));
 	return s->not_resource ? negate(any) : any;

@@ -329,6 +329,17 @@ same_byte(char a, char b, bool nocase)
 	return a == b || (nocase && ascii_lower(a) == ascii_lower(b));
 }
 
+/* Where the character (UTF-8) at i ends; of what is none, each byte is one. */
+static size_t
+character_end(struct span s, size_t i)
+{
+	size_t end = i + 1, most = (unsigned char)s.p[i] >= 0xc0 ? i + 4 : end;
+
+	while (end < s.n && end < most && ((unsigned char)s.p[end] & 0xc0) == 0x80)
+		end++;
+	return end;
+}
+
 /*
  * Greedy: each star takes as little as it can, and only the last one met ever takes more. When the subject ends
  * before the pattern does, a longer star leaves even less: no match.
@@ -364,18 +375,26 @@ matches(const struct pattern *p, const struct put_in *values, bool nocase, struc
 			return at == NULL;
 		if (at != NULL && at->kind == PART_ONE) {
 			part++;
-			i++;
+			i = character_end(s, i);
 		} else if (at != NULL && same_byte(lower ? ascii_lower(text.p[offset]) : text.p[offset], s.p[i], nocase)) {
 			offset++;
 			i++;
 		} else if (after_star != SIZE_MAX) {
-			i = ++star_end;
+			i = star_end = character_end(s, star_end);
 			part = after_star;
 			offset = 0;
 		} else {
 			return false;
 		}
 	}
+}
+
+bool
+pattern_has_values(const struct pattern *p, struct evaluation *q)
+{
+	struct put_in values[VARIABLES_MAX];
+
+	return !p->variables || resolve(p, 0, q, values) != TRI_NO;
 }
 
 enum tri

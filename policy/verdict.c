@@ -11,7 +11,7 @@ struct found {
 	struct evaluation *q;
 	const struct statement *yes, *unknown; /* the first of each in the order of the documents */
 	const struct statement *shadow; /* of Mode Shadow: likewise, a Deny that is UNKNOWN included */
-	struct key_set *shadow_need;
+	struct key_set shadow_need;
 	unsigned candidates;
 	bool later;
 };
@@ -32,7 +32,7 @@ visit_shadow(struct found *f, const struct statement *s)
 	if (t == TRI_YES || (t == TRI_UNKNOWN && s->deny))
 		f->shadow = first(f->shadow, s);
 	for (size_t i = 0; t == TRI_LATER && i < KEY_WORDS; i++)
-		f->shadow_need->word[i] |= f->q->need.word[i] & ~need.word[i];
+		f->shadow_need.word[i] |= f->q->need.word[i] & ~need.word[i];
 	f->q->need = need;
 }
 
@@ -93,7 +93,7 @@ offer_all(struct evaluation *q, bool deny, index_visit *each, void *ctx)
 static void
 search(struct evaluation *q, bool deny, offer *offer_each, struct decision *out, struct found *f)
 {
-	*f = (struct found){ .q = q, .shadow_need = &out->shadow.need };
+	*f = (struct found){ .q = q };
 	offer_each(q, deny, visit, f);
 	out->candidates += f->candidates;
 }
@@ -123,6 +123,9 @@ decide_shadow(const struct found *deny, const struct found *allow, struct decisi
 		out->shadow.verdict = VERDICT_ALLOW;
 		out->shadow.by = allow->shadow;
 	}
+	/* with an Allow that is enforced no other matters; how many were asked before it is the index's affair */
+	for (size_t i = 0; i < KEY_WORDS; i++)
+		out->shadow.need.word[i] = deny->shadow_need.word[i] | (allow->yes == NULL ? allow->shadow_need.word[i] : 0);
 }
 
 static void
