@@ -60,6 +60,23 @@ wanted(const struct atom *atom)
 	return list;
 }
 
+/* What an operator says of its values; of a plain comparison as people would. */
+static const char *
+verb(const struct atom *atom)
+{
+	bool one = atom->n_values == 1, plain = atom->row->compare == COMPARE_EQUAL;
+
+	if (atom->row->kind == OPERATOR_BOOL && one)
+		return atom->negated ? "is not" : "is";
+	if (!plain || (atom->row->flags & (PATTERN_WILDCARDS | PATTERN_NOCASE)) ||
+	    (atom->row->kind != OPERATOR_STRING && atom->row->kind != OPERATOR_NUMBER && atom->row->kind != OPERATOR_DATE &&
+	    atom->row->kind != OPERATOR_VERSION))
+		return NULL;
+	if (atom->negated)
+		return one ? "is not" : "is none of";
+	return one ? "is" : "is one of";
+}
+
 json_t *
 condition_words(const struct atom *atom)
 {
@@ -69,8 +86,9 @@ condition_words(const struct atom *atom)
 	if (atom->row->kind == OPERATOR_NONE)
 		return json_sprintf("%.*s %s", SPAN_FMT(atom->name), atom->negated ? "is there" : "is absent or empty");
 	want = joined(wanted(atom), ", ", atom->n_values > VALUES_MAX);
-	out = json_sprintf("%s%.*s %s: %s%s", whose[atom->qualifier], SPAN_FMT(atom->name), atom->row->meaning,
-	    json_string_value(want), atom->if_exists ? ", or it is absent" : "");
+	out = json_sprintf("%s%.*s %s%s %s%s", whose[atom->qualifier], SPAN_FMT(atom->name),
+	    verb(atom) != NULL ? verb(atom) : atom->row->meaning, verb(atom) != NULL ? "" : ":", json_string_value(want),
+	    atom->if_exists ? ", or it is absent" : "");
 	json_decref(want);
 	return out;
 }

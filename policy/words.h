@@ -8,7 +8,7 @@
 
 #include "policy/policy.h"
 
-/* "jwt:ref is one of these, byte for byte: refs/heads/main". A JSON string; at most 8 values of 256 bytes each. */
+/* "jwt:ref is refs/heads/main". A JSON string; at most 8 values of 256 bytes each. */
 json_t *condition_words(const struct atom *atom) NONNULL(1) WUNRES;
 /* {"op","key","want":[...],"words"} */
 json_t *condition_json(const struct atom *atom) NONNULL(1) WUNRES;
