@@ -136,8 +136,10 @@ bench: all ## timings (medians), never asserted
 schema: $(B)/tidewaiter ## documents against the JSON Schema, by a validator of its own
 	@TIDEWAITER=$(B)/tidewaiter tests/schema/run
 
-generated: $(B)/tidewaiter ## write what is made from the tables of the policy language: policy/policy.schema.json
-	@$(B)/tidewaiter policy schema >$(B)/policy.schema.json && mv $(B)/policy.schema.json policy/policy.schema.json
+generated: $(B)/tidewaiter ## write what is made from the tables of the policy language: its schema, part three of its manual
+	@$(B)/tidewaiter policy schema >$(B)/generated && cp $(B)/generated policy/policy.schema.json
+	@$(B)/tidewaiter policy reference >$(B)/generated && sed -i -e '/^<!-- begin generated/,/^<!-- end generated/{//!d}' \
+	    -e '/^<!-- begin generated/r $(B)/generated' policy/MANUAL.md
 
 lint: ## format, banned functions, function length, shell scripts
 	@tests/lint
@@ -161,6 +163,8 @@ install: all ## into $(DESTDIR)$(PREFIX): the gateway, its systemd unit and acco
 	install -D -m 0644 deploy/systemd/tidewaiter.tmpfiles $(DESTDIR)$(SYSTEMDDIR)/tmpfiles.d/tidewaiter.conf
 	install -d -m 0755 $(DESTDIR)$(DOCDIR)/guides
 	install -m 0644 README.md CHANGELOG.md LICENSE gateway.conf.example $(DESTDIR)$(DOCDIR)
+	install -D -m 0644 policy/MANUAL.md $(DESTDIR)$(DOCDIR)/policy/MANUAL.md
+	install -m 0644 policy/policy.schema.json $(DESTDIR)$(DOCDIR)/policy
 	install -m 0644 $(GUIDES) $(DESTDIR)$(DOCDIR)/guides
 
 uninstall: ## what install put there; configuration, ledger and audit log stay

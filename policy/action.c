@@ -27,6 +27,18 @@ policy_action_name(enum policy_action a)
 	return a > ACTION_NONE && a < ACTION_MAX ? names[a].p : "none";
 }
 
+const char *
+policy_action_meaning(enum policy_action a)
+{
+	static const char *const meanings[ACTION_MAX] = {
+#define ACTION(service, name, meaning) [ACTION_##name] = meaning,
+#include "policy/action.def"
+#undef ACTION
+	};
+
+	return a > ACTION_NONE && a < ACTION_MAX ? meanings[a] : "";
+}
+
 /* Names are short and few: recursion on a star is bounded by the name's length. */
 static bool
 matches(struct span pattern, struct span name)

@@ -25,6 +25,39 @@ const struct action_group action_groups[] = {
 };
 const size_t action_group_count = sizeof action_groups / sizeof *action_groups;
 
+const char *
+action_group_meaning(uint32_t actions)
+{
+	for (size_t i = 0; i < action_group_count; i++)
+		if (action_groups[i].actions == actions)
+			return action_groups[i].meaning;
+	return "";
+}
+
+const char *
+key_type_name(enum key_type type)
+{
+	switch (type) {
+	case TYPE_STRING:
+		return "text";
+	case TYPE_NUMBER:
+		return "number";
+	case TYPE_BOOL:
+		return "true or false";
+	case TYPE_IP:
+		return "IP address";
+	case TYPE_DATE:
+		return "date";
+	case TYPE_VERSION:
+		return "version";
+	case TYPE_LOCAL:
+		return "local time";
+	case TYPE_ANY:
+		return "any";
+	}
+	return "";
+}
+
 static const struct key_row rows[KEY_MAX] = {
 	[KEY_NONE] = { "", TYPE_STRING, CARDINALITY_ONE, ON_NONE, ON_NONE, 1, PARAM_NONE, "no key" },
 #define KEY(id, name, type, cardinality, on, always, phase, param, meaning) \

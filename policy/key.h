@@ -45,6 +45,8 @@ struct key_row {
 	enum key_param param;
 	const char *meaning;
 };
+/* "text", "number" ... */
+const char *key_type_name(enum key_type type) RETURNS_NONNULL PURE;
 /* Row of a key; those of KEY_NONE and KEY_OTHER have an empty name. */
 const struct key_row *key_row(enum policy_key key) RETURNS_NONNULL PURE;
 /* Names are compared without case, as IAM does; the param is not looked at. KEY_NONE when unknown. */
@@ -57,6 +59,8 @@ struct action_group {
 };
 extern const struct action_group action_groups[];
 extern const size_t action_group_count;
+/* Of exactly these actions; empty when they have no name. */
+const char *action_group_meaning(uint32_t actions) RETURNS_NONNULL PURE;
 
 /* A key as a policy names it. */
 struct key_ref {

@@ -24,6 +24,8 @@ enum policy_action {
 /* "registry:PushManifest" <-> enum; ACTION_NONE when unknown. */
 enum policy_action policy_action_parse(struct span name) PURE;
 const char *policy_action_name(enum policy_action a) RETURNS_NONNULL PURE;
+/* In a few words. */
+const char *policy_action_meaning(enum policy_action a) RETURNS_NONNULL PURE;
 
 enum policy_key {
 	KEY_NONE = 0,

@@ -152,39 +152,6 @@ values_of(const struct operator_row *row)
 
 /* ---- condition keys ---- */
 
-static const char *
-type_name(enum key_type type)
-{
-	switch (type) {
-	case TYPE_STRING:
-		return "text";
-	case TYPE_NUMBER:
-		return "number";
-	case TYPE_BOOL:
-		return "true or false";
-	case TYPE_IP:
-		return "IP address";
-	case TYPE_DATE:
-		return "date";
-	case TYPE_VERSION:
-		return "version";
-	case TYPE_LOCAL:
-		return "local time";
-	case TYPE_ANY:
-		return "any type";
-	}
-	return "";
-}
-
-static const char *
-group_name(uint32_t actions)
-{
-	for (size_t i = 0; i < action_group_count; i++)
-		if (action_groups[i].actions == actions)
-			return action_groups[i].meaning;
-	return "";
-}
-
 /* What an editor shows: the meaning, then type, number and presence. */
 static json_t *
 described(const struct key_row *row, const char *meaning)
@@ -194,8 +161,10 @@ described(const struct key_row *row, const char *meaning)
 	bool part = row->always != 0 && row->always != row->on;
 
 	return json_pack("{s:o}", "description", json_sprintf("%s. %s%s; in requests: %s; %s%s%s%s", meaning,
-	    row->cardinality == CARDINALITY_MANY ? "Several of: " : "", type_name(row->type), group_name(row->on), presence,
-	    part ? " in those " : "", part ? group_name(row->always) : "", row->phase > 0 && row->phase <= 3 ? fetched[row->phase] : ""));
+	    row->cardinality == CARDINALITY_MANY ? "Several of: " : "",
+	    key_type_name(row->type), action_group_meaning(row->on), presence,
+	    part ? " in those " : "", part ? action_group_meaning(row->always) : "",
+	    row->phase > 0 && row->phase <= 3 ? fetched[row->phase] : ""));
 }
 
 /* A regular expression for names without case, and what stands behind them. */
@@ -377,11 +346,6 @@ define_actions(struct builder *b)
 	static const char *const likely[][2] = { { "*", "all actions" }, { "registry:*", "all actions of the registry" },
 		{ "registry:Pull*", "manifests and blobs, read" }, { "registry:Push*", "manifests and blobs, written" },
 		{ "registry:List*", "all lists" }, { "registry:Delete*", "all deletes" } };
-	static const char *const meanings[ACTION_MAX] = {
-#define ACTION(service, name, meaning) [ACTION_##name] = meaning,
-#include "policy/action.def"
-#undef ACTION
-	};
 	json_t *any = json_array();
 	char all[4096], one[256];
 	size_t n = 0;
@@ -389,7 +353,7 @@ define_actions(struct builder *b)
 	for (unsigned a = ACTION_NONE + 1; a < ACTION_MAX; a++) {
 		struct key_row row = { .name = policy_action_name((enum policy_action)a), .param = PARAM_NONE };
 
-		add(b, any, constant(row.name, meanings[a]));
+		add(b, any, constant(row.name, policy_action_meaning((enum policy_action)a)));
 		key_pattern(&row, one, sizeof one);
 		n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", n == 0 ? "^(?:" : "|", one);
 		b->failed |= n + 4 >= sizeof all;

@@ -146,33 +146,6 @@ test_files(void)
 	globfree(&all);
 }
 
-/* The list of the README is the table's. */
-static void
-test_readme(void)
-{
-	static char text[65536];
-	FILE *f = fopen("policy/README.md", "rb");
-	const char *p;
-	size_t n = 0;
-
-	if (f != NULL) {
-		n = fread(text, 1, sizeof text - 1, f);
-		fclose(f);
-	}
-	text[n] = '\0';
-	p = strstr(text, "codes of lint.def");
-	for (unsigned c = LINT_NONE + 1; c < LINT_MAX && p != NULL; c++) {
-		char line[256];
-
-		snprintf(line, sizeof line, "* **%s** %s\n", lint_row((enum lint_code)c)->code, lint_row((enum lint_code)c)->title);
-		p = strchr(p, '\n');
-		if (!CHECK_ROW(p != NULL && strncmp(p + 1, line, strlen(line)) == 0, line))
-			break;
-		p++;
-	}
-	CHECK(p != NULL && strchr(p, '\n') != NULL && strncmp(strchr(p, '\n') + 1, "<!-- end", 8) == 0);
-}
-
 /* ---- examples ---- */
 
 static void
@@ -319,7 +292,6 @@ int
 main(void)
 {
 	test_files();
-	test_readme();
 	test_examples();
 	test_issuers();
 	test_regexes();

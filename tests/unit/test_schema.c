@@ -9,6 +9,7 @@
 #include "policy/json.h"
 #include "policy/layout.h"
 #include "policy/query.h"
+#include "policy/reference.h"
 #include "policy/schema.h"
 #include "tests/unit/check.h"
 #include "tests/unit/reads.h"
@@ -87,6 +88,36 @@ test_schema_is_fresh(void)
 
 	if (!CHECK(text.n > 0 && span_eq(text, kept)))
 		fputs("    policy/policy.schema.json is not what the tables say: `make generated` writes it\n", stderr);
+	arena_free(a);
+}
+
+static void
+test_manual_is_fresh(void)
+{
+	static const char begin[] = "<!-- begin generated -->\n", end[] = "<!-- end generated -->";
+	struct arena *a = arena_new((size_t)8 << 20);
+	char *reference = policy_reference();
+	const char *text = NULL;
+	struct span manual = file_text("policy/MANUAL.md", a);
+	const char *from, *to;
+
+	if (manual.p != NULL)
+		text = arena_dup(a, manual).p;
+	from = text == NULL ? NULL : strstr(text, begin);
+	to = from == NULL ? NULL : strstr(from, end);
+	if (!CHECK(reference != NULL && to != NULL && span_eq(span_of(reference),
+	    (struct span){ from + strlen(begin), (size_t)(to - from) - strlen(begin) })))
+		fputs("    policy/MANUAL.md is not what the tables say: `make generated` writes it\n", stderr);
+	/* every row, by its name and meaning */
+	for (unsigned k = KEY_NONE + 1; k < KEY_MAX && reference != NULL; k++)
+		CHECK_ROW(strstr(reference, key_row((enum policy_key)k)->name) != NULL, key_row((enum policy_key)k)->name);
+	for (size_t i = 0; i < operator_count && reference != NULL; i++)
+		CHECK_ROW(strstr(reference, operator_rows[i].name) != NULL, operator_rows[i].name);
+	for (size_t i = 0; i < claim_count && reference != NULL; i++)
+		CHECK_ROW(strstr(reference, claim_rows[i].path) != NULL, claim_rows[i].path);
+	for (unsigned c = LINT_NONE + 1; c < LINT_MAX && reference != NULL; c++)
+		CHECK_ROW(strstr(reference, lint_row((enum lint_code)c)->code) != NULL, lint_row((enum lint_code)c)->code);
+	free(reference);
 	arena_free(a);
 }
 
@@ -201,6 +232,7 @@ main(void)
 	test_layout();
 	test_layout_memory();
 	test_schema_is_fresh();
+	test_manual_is_fresh();
 	test_rows();
 	test_keys_are_rows();
 	return check_done();
