@@ -13,7 +13,7 @@
 #include "policy/hash.h"
 
 #define PAIRS_MAX    256u   /* principals times resources of one statement that are looked up */
-#define LOOKS_MAX    64u    /* statements looked at for one question */
+#define LOOKS_MAX    256u   /* statements looked at for one question */
 #define COMPARES_MAX 65536u /* patterns of two statements compared */
 #define ATOMS_MAX    64u    /* conditions of a statement compared */
 
