@@ -54,6 +54,12 @@ conn_abort(struct conn *c)
 
 	if (c->state == CONN_CLOSED)
 		return;
+	if (r != NULL && r->lent) {
+		c->lost = true;
+		stream_pause(c->stream);
+		stream_deadline(c->stream, 0);
+		return;
+	}
 	close_now(c);
 	if (r != NULL)
 		request_client_gone(r, REFUSE_CLIENT_GONE);

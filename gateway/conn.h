@@ -38,6 +38,7 @@ struct conn {
 	bool counted;			/* ... in which it counts; trusted proxies do not */
 	size_t linger_left;		/* bytes still discarded before the connection is cut */
 	bool head_begun, closing;
+	bool lost;			/* to be aborted as soon as another thread gives the request back */
 	struct endpoint peer;		/* of the socket */
 	struct endpoint client;		/* the peer, or who the PROXY header of a trusted one names */
 	struct certificate *certificate;	/* that it showed; NULL: none */

@@ -57,20 +57,36 @@ take(struct mailbox *b)
 }
 
 static void
+deliver(struct mail *m)
+{
+	struct mail *next;
+
+	for (; m != NULL; m = next) {
+		next = m->next; /* it belongs to its receiver from now on */
+		m->next = NULL;
+		m->deliver(m);
+	}
+}
+
+static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	uint64_t count;
-	struct mail *m, *next;
 
 	(void)what;
 	/* before the list is taken: what is posted from here on wakes us again */
 	if (read(fd, &count, sizeof count) < 0)
 		return;
-	for (m = take(arg); m != NULL; m = next) {
-		next = m->next; /* it belongs to its receiver from now on */
-		m->next = NULL;
-		m->deliver(m);
-	}
+	deliver(take(arg));
+}
+
+void
+mailbox_empty(struct mailbox *b)
+{
+	struct mail *m;
+
+	while ((m = take(b)) != NULL)
+		deliver(m);
 }
 
 struct mailbox *

@@ -23,6 +23,8 @@ struct mail {
 struct mailbox *mailbox_new(struct event_base *base) NONNULL(1) WUNRES;
 /* Owner's thread, loop stopped; mail still inside is dropped without delivery. */
 void mailbox_free(struct mailbox *b);
+/* Owner's thread, loop stopped: deliver what is inside, and what that makes others put in at once. */
+void mailbox_empty(struct mailbox *b) NONNULL(1);
 /* Any thread; never blocks longer than a short lock. Order of one sender is kept. */
 void mailbox_post(struct mailbox *b, struct mail *m) NONNULL(1, 2);
 

@@ -80,6 +80,24 @@ request_continue(struct request *r)
 }
 
 void
+request_lend(struct request *r)
+{
+	r->lent = true;
+	/* nobody is timed meanwhile: the other thread's time is not the client's */
+	conn_want_body(r->conn, false);
+}
+
+bool
+request_returned(struct request *r)
+{
+	r->lent = false;
+	if (!r->conn->lost)
+		return true;
+	conn_abort(r->conn);
+	return false;
+}
+
+void
 request_forward_again(struct request *r)
 {
 	if (r->finished || r->step == STEP_done)
@@ -289,7 +307,8 @@ request_client_gone(struct request *r, enum refuse why)
 	if (r->status == 0) {
 		if (!r->running && r->step != STEP_done)
 			enter(r, STEP_done);
-		if (r->refused == REFUSE_NONE)
+		/* an event that is written stands: it was done */
+		if (r->refused == REFUSE_NONE && !r->audited)
 			r->refused = why;
 		r->answer_after_body = false;
 		refuse_now(r);

@@ -147,6 +147,7 @@ struct request {
 	bool chunked, until_close;	/* how our body is framed */
 	bool keep_alive;		/* as the answer said */
 	bool client_gone, reply_ended, audited, failed, finished;
+	bool lent;			/* another thread has memory of it: request_lend() */
 	uint64_t bytes_in, bytes_out;
 };
 
@@ -162,6 +163,12 @@ void request_client_gone(struct request *r, enum refuse why) NONNULL(1);
 /* ---- for the steps ---- */
 /* The awaited thing happened: the next step. */
 void request_continue(struct request *r) NONNULL(1);
+/*
+ * Another thread is given memory of the request's own (a job, a wait) and sends it back by mail: until then the request does
+ * not end, whatever becomes of its client. False from request_returned(): the client went away meanwhile, and so has the request.
+ */
+void request_lend(struct request *r) NONNULL(1);
+bool request_returned(struct request *r) NONNULL(1) WUNRES;
 /* The next tag of several: back to `forward`, the one way back. */
 void request_forward_again(struct request *r) NONNULL(1);
 /* The walk ends here: answer with the row of `why`. */

@@ -208,7 +208,9 @@ stop(struct process *p)
 		worker_end(p->workers[i]);
 	/* all three may still answer into the workers' mailboxes */
 	courier_stop(p->gateway.courier);
-	ledger_close(p->gateway.ledger);
+	ledger_stop(p->gateway.ledger);
+	for (unsigned i = 0; i < n; i++)
+		worker_deliver(p->workers[i]);
 	spool_close(p->gateway.spool);
 	for (unsigned i = 0; i < n; i++)
 		worker_settle(p->workers[i]);
@@ -216,6 +218,7 @@ stop(struct process *p)
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
 	courier_free(p->gateway.courier);
+	ledger_free(p->gateway.ledger);
 	admin_free(p->admin);
 	control_free(p->control);
 	event_free(p->sigterm);

@@ -24,6 +24,13 @@
 #define ACCEPT_BATCH	16	/* connections taken a wake-up: the others' requests come in between */
 #define BACKLOG		1024
 
+/* memory that is used again is memory that AddressSanitizer cannot watch */
+#if defined(__SANITIZE_ADDRESS__)
+#define KEEPS_ARENAS	false
+#else
+#define KEEPS_ARENAS	true
+#endif
+
 struct listener {
 	struct worker *worker;
 	size_t number;
@@ -161,8 +168,6 @@ drain(struct mail *m)
 
 	w->draining = true;
 	stop_listening(w);
-	/* what the offload thread did last: its requests are still here */
-	event_base_loop(w->loop->base, EVLOOP_NONBLOCK);
 	for (struct conn *c = w->conns, *next; c != NULL; c = next) {
 		next = c->next;
 		conn_drain(c);
@@ -232,7 +237,7 @@ worker_arena(struct worker *w)
 void
 worker_arena_done(struct worker *w, struct arena *a)
 {
-	if (w->n_arenas == WORKER_ARENAS) {
+	if (!KEEPS_ARENAS || w->n_arenas == WORKER_ARENAS) {
 		arena_free(a);
 		return;
 	}
@@ -318,6 +323,8 @@ void
 worker_end(struct worker *w)
 {
 	stop_listening(w);
+	/* what the offload threads did last: its requests are still here */
+	mailbox_empty(w->mailbox);
 	for (struct conn *c = w->conns, *next; c != NULL; c = next) {
 		next = c->next;
 		conn_abort(c);
@@ -327,9 +334,17 @@ worker_end(struct worker *w)
 }
 
 void
+worker_deliver(struct worker *w)
+{
+	mailbox_empty(w->mailbox);
+	while (w->loop->tasks != NULL)
+		loop_run_tasks(w->loop);
+}
+
+void
 worker_settle(struct worker *w)
 {
-	event_base_loop(w->loop->base, EVLOOP_NONBLOCK);
+	worker_deliver(w);
 	serving_unref(w->serving);
 	w->serving = NULL;
 	/* name look-ups that this cancelled say so */

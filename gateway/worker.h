@@ -77,7 +77,9 @@ void worker_adopt(struct worker *w, struct serving *v) NONNULL(1, 2);
 void worker_join(struct worker *w) NONNULL(1);
 /* Then: cut what is left (each cut request writes its event). */
 void worker_end(struct worker *w) NONNULL(1);
-/* After the ledger and the spool are closed: take what they still had to say, so that abandoned holds end. */
+/* After the ledger was stopped: take what it still had to say, so that abandoned holds end. */
+void worker_deliver(struct worker *w) NONNULL(1);
+/* After the spool was closed: the same, and nothing is served any more. */
 void worker_settle(struct worker *w) NONNULL(1);
 void worker_free(struct worker *w);
 

@@ -337,7 +337,10 @@ work(struct offload_job *j)
 static void
 on_read(struct mail *m)
 {
-	use_page(request_of((struct offload_job *)(void *)((char *)m - offsetof(struct offload_job, mail))));
+	struct request *r = request_of((struct offload_job *)(void *)((char *)m - offsetof(struct offload_job, mail)));
+
+	if (request_returned(r))
+		use_page(r);
 }
 
 static void
@@ -358,8 +361,7 @@ page_ended(struct request *r)
 		use_page(r);
 		return;
 	}
-	/* with its stream paused and without a deadline nothing ends the request meanwhile */
-	conn_want_body(r->conn, false);
+	request_lend(r);
 	l->job.work = work;
 	l->job.mail.deliver = on_read;
 	l->job.reply_to = r->worker->mailbox;

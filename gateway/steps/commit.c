@@ -13,6 +13,8 @@ on_durable(struct mail *m)
 	struct spool_wait *wait = (struct spool_wait *)(void *)((char *)m - offsetof(struct spool_wait, mail));
 	struct request *r = (struct request *)(void *)((char *)wait - offsetof(struct request, wait));
 
+	if (!request_returned(r))
+		return;
 	if (!wait->durable) {
 		r->audited = false;	/* the event that is written instead says what the client was told */
 		request_fail(r, REFUSE_AUDIT_DOWN);
@@ -32,8 +34,10 @@ step_commit(struct request *r)
 	r->wait.mail.deliver = on_durable;
 	r->wait.reply_to = r->worker->mailbox;
 	r->audited = true;
+	request_lend(r);
 	if (record_request(r, &r->wait))
 		return WAIT;
+	r->lent = false;
 	r->audited = false;
 	return request_refuse(r, REFUSE_AUDIT_DOWN);
 }

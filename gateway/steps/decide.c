@@ -365,7 +365,10 @@ on_read(struct mail *m)
 {
 	struct offload_job *j = (struct offload_job *)(void *)((char *)m - offsetof(struct offload_job, mail));
 
-	request_continue((struct request *)(void *)((char *)j - offsetof(struct request, job)));
+	struct request *r = (struct request *)(void *)((char *)j - offsetof(struct request, job));
+
+	if (request_returned(r))
+		request_continue(r);
 }
 
 enum next
@@ -377,10 +380,10 @@ step_manifest(struct request *r)
 		r->manifest_read = read_manifest(r);
 		return NEXT;
 	}
-	/* the client's stream is paused and has no deadline: nobody touches the request meanwhile */
 	r->job.work = work;
 	r->job.mail.deliver = on_read;
 	r->job.reply_to = r->worker->mailbox;
+	request_lend(r);
 	offload_submit(r->worker->gateway->offload, &r->job);
 	return WAIT;
 }

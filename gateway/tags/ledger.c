@@ -26,7 +26,7 @@ struct ledger {
 	pthread_cond_t wake;
 	struct ledger_op *first, **last; /* under lock */
 	bool stopping; /* under lock */
-	atomic_bool healthy;
+	atomic_bool healthy, stopped;
 	/* the thread's own */
 	struct store *store;
 	struct claims *claims;
@@ -145,9 +145,11 @@ start(struct ledger *l)
 	return ok;
 }
 
-static void
+void
 ledger_free(struct ledger *l)
 {
+	if (l == NULL)
+		return;
 	claims_free(l->claims);
 	store_close(l->store);
 	pthread_cond_destroy(&l->wake);
@@ -203,7 +205,7 @@ fail:
 }
 
 void
-ledger_close(struct ledger *l)
+ledger_stop(struct ledger *l)
 {
 	if (l == NULL)
 		return;
@@ -212,6 +214,13 @@ ledger_close(struct ledger *l)
 	pthread_cond_signal(&l->wake);
 	pthread_mutex_unlock(&l->lock);
 	pthread_join(l->thread, NULL);
+	atomic_store(&l->stopped, true);
+}
+
+void
+ledger_close(struct ledger *l)
+{
+	ledger_stop(l);
 	ledger_free(l);
 }
 
@@ -219,6 +228,12 @@ void
 ledger_submit(struct ledger *l, struct ledger_op *op)
 {
 	op->next = NULL;
+	if (atomic_load(&l->stopped)) {
+		op->answer = LEDGER_DOWN;
+		op->names = NULL;
+		answer(op, false);
+		return;
+	}
 	pthread_mutex_lock(&l->lock);
 	if (l->first == NULL)
 		pthread_cond_signal(&l->wake);

@@ -143,7 +143,11 @@ struct ledger;
  * that is another one, or is behind, was lost or put back from a backup, and takes no new tags before an import.
  */
 struct ledger *ledger_open(const char *url, const char *mark, char *err, size_t err_size) NONNULL(1, 3) WUNRES;
-/* Finish what is queued, stop the thread, close. Claims still held stay unresolved. */
+/* Finish what is queued, stop the thread. Claims still held stay unresolved; who still asks hears LEDGER_DOWN. NULL is fine. */
+void ledger_stop(struct ledger *l);
+/* Stopped, and nobody asks any more. NULL is fine. */
+void ledger_free(struct ledger *l);
+/* Both. */
 void ledger_close(struct ledger *l);
 /* Any thread. The answer always comes, LEDGER_DOWN at worst. */
 void ledger_submit(struct ledger *l, struct ledger_op *op) NONNULL(1, 2);

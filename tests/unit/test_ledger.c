@@ -408,6 +408,24 @@ one_of_sixteen_wins(void)
 	ledger_close(race_ledger);
 }
 
+/* Who asks after the end hears so, and mail that waits is delivered without a loop. */
+static void
+stopped(void)
+{
+	struct ledger *l = open_ledger();
+	struct question q;
+	int count = 1;
+
+	ledger_stop(l);
+	prepare(&q, &me, &count, LEDGER_CLAIM, "late");
+	digest_of('a', q.op.digest);
+	q.op.answer = LEDGER_CLAIMED_NEW;
+	ledger_submit(l, &q.op);
+	mailbox_empty(me.box);
+	CHECK(count == 0 && q.op.answer == LEDGER_DOWN);
+	ledger_free(l);
+}
+
 /* Operations that are queued together see each other, and close() answers all of them. */
 static void
 a_batch(void)
@@ -739,6 +757,7 @@ main(void)
 	every_verb_in_every_state();
 	one_of_sixteen_wins();
 	a_batch();
+	stopped();
 	damaged_rows();
 	history_is_append_only();
 	who_else();

@@ -1,0 +1,189 @@
+# hangups.py - clients and registries that go away at any byte and at any moment of any request.
+#
+# hangups:ROUNDS:SEED; without, a few hundred. Each round is one connection with a request of a kind (or two, pipelined), cut
+# after some of what it says or hears, by FIN or by RST, while the registry behind may cut its own answer. Afterwards the
+# gateway must be as it was: one event for each request, nothing held, no descriptor more, every tag to be pushed again.
+# SPDX-License-Identifier: Apache-2.0
+import concurrent.futures
+import os
+import random
+import socket
+import struct
+import threading
+import time
+
+import lab as labs
+import stub as stubs
+
+REPO = ["repo:up/app"]
+POLICY = {"Version": "2026-11-01", "Statement": [
+    {"Sid": "All", "Effect": "Allow", "Principal": ["subject:test/owner"], "Action": ["registry:*"], "Resource": REPO}]}
+ROUNDS, AT_ONCE = 400, 6
+LIMITS = {"upstream-first-byte": "2 s", "body-idle": "2 s", "head-total": "2 s"}
+SMALL = [labs.manifest(note=f"hang-up {i}") for i in range(6)]
+# longer than what a worker reads by itself
+LARGE = [labs.manifest(note=f"large {i} " + "x" * 100000) for i in range(3)]
+BLOB = random.Random(1).randbytes(200000)
+TAGS = [f"t{i}" for i in range(8)]
+
+
+def head(method, target, token, body=None, more=""):
+    length = f"Content-Length: {len(body)}\r\n" if body is not None else ""
+    return (f"{method} {target} HTTP/1.1\r\nHost: {labs.HOST}\r\nAuthorization: Bearer {token}\r\n{more}{length}\r\n").encode() \
+        + (body or b"")
+
+
+def put(rng, token):
+    body = rng.choice(rng.choice((SMALL, SMALL, LARGE)))
+    kind = f"Content-Type: {labs.OCI_MANIFEST}\r\n" + rng.choice(("", "", "Expect: 100-continue\r\n"))
+    if rng.random() < 0.25:
+        tags = "&".join("tag=" + t for t in rng.sample(TAGS, 3))
+        return head("PUT", f"/v2/app/manifests/{labs.digest_of(body)}?{tags}", token, body, kind)
+    return head("PUT", f"/v2/app/manifests/{rng.choice(TAGS)}", token, body, kind)
+
+
+def delete(rng, token):
+    return head("DELETE", f"/v2/app/manifests/{rng.choice(TAGS)}", token)
+
+
+def blob_delete(rng, token):
+    return head("DELETE", f"/v2/app/blobs/{labs.digest_of(b'nothing')}", token)
+
+
+def mount(rng, token):
+    return head("POST", f"/v2/app/blobs/uploads/?mount={labs.digest_of(BLOB)}&from=app", token, b"")
+
+
+def upload(rng, token):
+    return head("POST", "/v2/app/blobs/uploads/", token, b"")
+
+
+def whole_upload(rng, token):
+    data = rng.randbytes(rng.randrange(1, 50000))
+    return head("POST", f"/v2/app/blobs/uploads/?digest={labs.digest_of(data)}", token, data)
+
+
+def pull(rng, token):
+    return head(rng.choice(("GET", "HEAD")), f"/v2/app/manifests/{rng.choice(TAGS)}", token,
+                more=f"Accept: {labs.OCI_MANIFEST}, {labs.OCI_INDEX}\r\n")
+
+
+def blob(rng, token):
+    return head("GET", f"/v2/app/blobs/{labs.digest_of(BLOB)}", token)
+
+
+def tags(rng, token):
+    return head("GET", rng.choice(("/v2/app/tags/list", "/v2/_catalog", "/v2/many/tags/list")), token)
+
+
+KINDS = (put, put, put, delete, blob_delete, mount, upload, whole_upload, pull, blob, tags)
+
+
+def going(sock, how):
+    """Away, by a FIN or by a RST."""
+    if how == "RST":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    try:
+        sock.close()
+    except OSError:
+        pass
+
+
+def one(g, token, seed, asked):
+    """A connection of that seed's."""
+    rng = random.Random(seed)
+    said = b"".join(rng.choice(KINDS)(rng, token) for _ in range(rng.choice((1, 1, 1, 2, 3))))
+    how, when = rng.choice(("FIN", "RST")), rng.choice(("sent", "sent", "asked", "answered", "answered"))
+    cut = rng.choice((len(said), len(said), rng.randrange(len(said) + 1)))
+    heard = rng.choice((1, 20, 2000, 200000))
+    try:
+        c = g.client(timeout=3)
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        c.send(said[:cut])
+        if when == "asked":
+            # upstream was asked something meanwhile: its answer, the claim or the event is on its way
+            asked.wait(0.2)
+        elif when == "answered":
+            got = 0
+            while got < heard:
+                data = c.sock.recv(min(65536, heard - got))
+                if not data:
+                    break
+                got += len(data)
+        time.sleep(rng.choice((0, 0, rng.random() / 200, rng.random() / 50)))
+        going(c.sock, how)
+    except OSError:
+        pass
+
+
+def faulty(s, rng, lock, asked):
+    """A registry that stalls for a moment, or goes away before, in, or after its answer."""
+    def hook(r):
+        with lock:
+            what, at, wait = rng.random(), rng.random(), rng.random()
+        asked.set()
+        asked.clear()
+        if what < 0.7:
+            time.sleep(wait / 100 if what < 0.3 else 0)
+            return None
+        if what < 0.8:
+            return "drop"
+        with s.lock:
+            status, headers, body = s.registry(r)
+        if what < 0.85:
+            return "drop"       # it did it, and says nothing
+        text = f"HTTP/1.1 {status} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+        if not any(k.lower() == "content-length" for k in headers):
+            text += f"Content-Length: {len(body)}\r\n"
+        text = text.encode() + b"\r\n" + (b"" if r.method == "HEAD" else body)
+        return text[:int(len(text) * at)]
+    return hook
+
+
+def aftermath(report, s, g, token, files):
+    s.hook = None
+    report.ok(g.process.alive(), "it lives", g.process.tail(40))
+    if not g.process.alive():
+        return
+    n = g.settled(10)
+    ids = [e["id"] for e in g.requests()]
+    report.ok(n == len(ids) == len(set(ids)), f"one event for each of {n} requests", f"{len(set(ids))} ids of {len(ids)}")
+    ok, said = g.verify()
+    report.ok(ok, "audit verify", said)
+    # an unresolved claim lets its own digest through, and a tag that is held nothing at all
+    bodies, bad = {labs.digest_of(b): b for b in SMALL + LARGE}, []
+    for tag in TAGS:
+        answers = [g.request("PUT", f"/v2/app/manifests/{tag}", token, {"Content-Type": labs.OCI_MANIFEST}, b)
+                   for b in (*bodies.values(), SMALL[0])]
+        if answers[-1].status != 201 or s.tags["app", tag] != labs.digest_of(SMALL[0]):
+            bad.append((tag, answers[-1]))
+    report.ok(not bad, "every tag can be pushed: nothing is held", repr(bad[:3]))
+    labs.wait_for(lambda: g.descriptors() <= files + 8)     # pooled connections stay for a while
+    report.ok(g.descriptors() <= files + 8, "no descriptor more", f"{files} before, {g.descriptors()} now")
+
+
+def storm(lab, report, name, rounds, seed, registry_too):
+    s = stubs.Stub()
+    # what each connection meets is the seed's; what happens at once is not
+    rng, lock, asked = random.Random(seed), threading.Lock(), threading.Event()
+    s.blobs[labs.digest_of(BLOB)] = BLOB
+    for i in range(3000):
+        s.tags["many", f"tag-{i}"] = "sha256:" + "0" * 64
+    g = labs.Gateway(lab, name, s.origin, POLICY, limits=LIMITS).start()
+    token = lab.signer.token("owner")
+    g.request("GET", "/v2/", token)
+    files = g.descriptors()
+    s.hook = faulty(s, rng, lock, asked) if registry_too else lambda r: asked.set() or asked.clear()
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda i: one(g, token, f"{seed} {i}", asked), range(rounds)))
+    aftermath(report, s, g, token, files)
+    g.stop()
+    s.close()
+
+
+def run(lab, report, which=None):
+    rounds, _, seed = (which[0] if which else "").partition(":")
+    rounds, seed = int(rounds or ROUNDS), int(seed or int.from_bytes(os.urandom(3)))
+    print(f"  note   hangups:{rounds}:{seed}", flush=True)
+    storm(lab, report, "hangups-clients", rounds, seed, False)
+    storm(lab, report, "hangups-both", rounds, seed, True)
