@@ -105,6 +105,7 @@ struct near_miss {
 	struct span sid, key;	/* their names */
 };
 #define NEAR_MISSES_MAX	4u
+#define SHADOWS_MAX	4u
 
 /*
  * The answer and its record: which statement decided, and what was missing. Pointers and spans live as long as the
@@ -120,7 +121,9 @@ struct decision {
 	struct {
 		bool differs;		/* with the statements of Mode Shadow enforced the verdict would be another */
 		enum verdict verdict;	/* that one: ALLOW, DENY or EXPLICIT_DENY */
-		const struct statement *by;
+		const struct statement *by;	/* the first that says so in the order of the documents, or NULL */
+		const struct statement *all[SHADOWS_MAX];	/* it, and those that say so, too */
+		unsigned n;
 		struct key_set need;	/* what statements of Mode Shadow would have to know; nothing waits for it */
 	} shadow;
 	/* only when not allowed */
@@ -234,7 +237,7 @@ const char *policy_hash(const struct policy *p) RETURNS_NONNULL NONNULL(1) PURE;
  *
  *   {"decision","action","resource","sid","file","line","phase","candidates","for_unknown":true,"principal":[ID ...],
  *    "labels":{},"why":[CONDITION ...],"need":[KEY ...],"missing":[KEY ...],"unknown":[KEY ...],
- *    "shadow":{"decision","sid","file","line"},"near":[{"sid","file","line","failed":CONDITION}],
+ *    "shadow":{"decision","by":[{"sid","file","line"}]},"near":[{"sid","file","line","failed":CONDITION}],
  *    "context":{KEY:VALUE},"cut":[MEMBER ...]}
  *
  * without what does not apply. CONDITION is {"op","key","have" or "state","want":[...],"r"}, at most 8 values of 256 bytes

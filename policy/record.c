@@ -326,7 +326,15 @@ write_shadow(struct record *o)
 	json_write_key(&o->w, "shadow");
 	json_write_open(&o->w, '{');
 	text(o, "decision", span_of(verdict_name(d->shadow.verdict)), HAVE_MAX);
-	place(o, d->shadow.by);
+	json_write_key(&o->w, "by");
+	json_write_open(&o->w, '[');
+	for (unsigned i = 0; i < d->shadow.n; i++) {
+		json_write_next(&o->w);
+		json_write_open(&o->w, '{');
+		place(o, d->shadow.all[i]);
+		json_write_close(&o->w, '}');
+	}
+	json_write_close(&o->w, ']');
 	json_write_close(&o->w, '}');
 	(void)keep(o, &mark, MEMBER_SHADOW);
 }

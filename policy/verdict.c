@@ -10,7 +10,8 @@
 struct found {
 	struct evaluation *q;
 	const struct statement *yes, *unknown; /* the first of each in the order of the documents */
-	const struct statement *shadow; /* of Mode Shadow: likewise, a Deny that is UNKNOWN included */
+	const struct statement *shadow[SHADOWS_MAX]; /* of Mode Shadow: likewise, a Deny that is UNKNOWN included */
+	unsigned n_shadow;
 	struct key_set shadow_need;
 	unsigned candidates;
 	bool later;
@@ -22,6 +23,21 @@ first(const struct statement *a, const struct statement *b)
 	return a == NULL || b < a ? b : a;
 }
 
+/* In the order of the documents; once, though the index may offer it twice. */
+static void
+keep_shadow(struct found *f, const struct statement *s)
+{
+	unsigned i = 0, last;
+
+	while (i < f->n_shadow && f->shadow[i] < s)
+		i++;
+	if (i == SHADOWS_MAX || (i < f->n_shadow && f->shadow[i] == s))
+		return;
+	last = f->n_shadow < SHADOWS_MAX ? f->n_shadow++ : SHADOWS_MAX - 1;
+	memmove(f->shadow + i + 1, f->shadow + i, (last - i) * sizeof f->shadow[0]);
+	f->shadow[i] = s;
+}
+
 /* What is only tried out: it asks for nothing, it decides nothing. */
 static void
 visit_shadow(struct found *f, const struct statement *s)
@@ -30,7 +46,7 @@ visit_shadow(struct found *f, const struct statement *s)
 	enum tri t = statement_matches(f->q, s);
 
 	if (t == TRI_YES || (t == TRI_UNKNOWN && s->deny))
-		f->shadow = first(f->shadow, s);
+		keep_shadow(f, s);
 	for (size_t i = 0; t == TRI_LATER && i < KEY_WORDS; i++)
 		f->shadow_need.word[i] |= f->q->need.word[i] & ~need.word[i];
 	f->q->need = need;
@@ -114,15 +130,15 @@ decided_by(struct decision *out, enum verdict verdict, const struct statement *s
 static void
 decide_shadow(const struct found *deny, const struct found *allow, struct decision *out)
 {
-	if (deny->shadow != NULL) {
-		out->shadow.differs = true;
-		out->shadow.verdict = VERDICT_EXPLICIT_DENY;
-		out->shadow.by = deny->shadow;
-	} else if (allow->yes == NULL && allow->shadow != NULL) {
-		out->shadow.differs = true;
-		out->shadow.verdict = VERDICT_ALLOW;
-		out->shadow.by = allow->shadow;
-	}
+	const struct found *by = deny->n_shadow > 0 ? deny : allow;
+
+	if (by->n_shadow == 0 || (by == allow && allow->yes != NULL))
+		return;
+	out->shadow.differs = true;
+	out->shadow.verdict = by == deny ? VERDICT_EXPLICIT_DENY : VERDICT_ALLOW;
+	out->shadow.n = by->n_shadow;
+	out->shadow.by = by->shadow[0];
+	memcpy(out->shadow.all, by->shadow, sizeof out->shadow.all);
 	/* with an Allow that is enforced no other matters; how many were asked before it is the index's affair */
 	for (size_t i = 0; i < KEY_WORDS; i++)
 		out->shadow.need.word[i] = deny->shadow_need.word[i] | (allow->yes == NULL ? allow->shadow_need.word[i] : 0);

@@ -260,9 +260,9 @@ print_record(const json_t *record)
 	print_names("open      ", json_object_get(record, "need"));
 	print_names("missing   ", json_object_get(record, "missing"));
 	print_names("not known ", json_object_get(record, "unknown"));
-	if (shadow != NULL) {
+	json_array_foreach (json_object_get(shadow, "by"), i, s) {
 		printf("shadow      %s, were it enforced, by ", log_text(shadow, "decision", NULL));
-		print_statement(shadow);
+		print_statement(s);
 	}
 	print_names("left out  ", json_object_get(record, "cut"));
 	advise(record);

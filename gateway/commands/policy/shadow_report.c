@@ -13,8 +13,8 @@ static const char usage[] =
     "usage: tidewaiter policy shadow-report --audit DIR [--since DATE] [--until DATE] [--json]\n"
     "\n"
     "What statements of Mode Shadow would have decided otherwise, were they enforced: by Sid, with who it was and a few\n"
-    "events to look at (tidewaiter policy explain EVENT-ID). Of several that would have, the first in the order of the\n"
-    "documents counts. What was denied anyway is left out: a statement that is not in the report would have changed nothing.\n"
+    "events to look at (tidewaiter policy explain EVENT-ID). Of several that would have, each is counted. What was denied\n"
+    "anyway is left out: a statement that is not in the report would have changed nothing.\n"
     "\n" LOG_USAGE;
 
 static bool
@@ -26,16 +26,19 @@ is_denied(const char *decision)
 static bool
 on_event(void *ctx, const json_t *event)
 {
-	const json_t *record, *shadow;
+	const json_t *record, *shadow, *by;
+	size_t k;
 
 	for (size_t i = 0; (record = log_record(event, i)) != NULL; i++) {
 		shadow = json_object_get(record, "shadow");
 		/* denied by another statement is denied */
-		if (shadow != NULL && (!is_denied(log_text(shadow, "decision", NULL)) || !is_denied(log_text(record, "decision", NULL))))
-			tally_add(ctx, json_pack("{s:s, s:s, s:s, s:s, s:O*, s:O*}", "sid", log_text(shadow, "sid", NULL), "would",
+		if (is_denied(log_text(shadow, "decision", NULL)) && is_denied(log_text(record, "decision", NULL)))
+			continue;
+		json_array_foreach (json_object_get(shadow, "by"), k, by)
+			tally_add(ctx, json_pack("{s:s, s:s, s:s, s:s, s:O*, s:O*}", "sid", log_text(by, "sid", NULL), "would",
 			    log_text(shadow, "decision", NULL), "decision", log_text(record, "decision", NULL), "action",
-			    log_text(record, "action", NULL), "file", json_object_get(shadow, "file"), "line",
-			    json_object_get(shadow, "line")), event);
+			    log_text(record, "action", NULL), "file", json_object_get(by, "file"), "line",
+			    json_object_get(by, "line")), event);
 	}
 	return true;
 }
