@@ -1,13 +1,15 @@
 /*
  * fuzz_policy.c - any bytes as a policy document, and one request: loading is total; what loads twice decides the
  * same, by the index and one statement after the other; only an Allow allows; a Deny of everything always wins; every
- * decision has its record.
+ * decision has its record; the canonical form of a document means the same.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <stdlib.h>
 
 #include "policy/compiled.h"
+#include "policy/format.h"
+#include "policy/stats.h"
 #include "tests/unit/reads.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -70,6 +72,26 @@ check_record(const struct policy *p, const struct policy_request *r, const struc
 	}
 }
 
+/* Its canonical form loads, means the same, and is its own; every statement is found by something. */
+static void
+check_form(const struct policy *p, struct span text)
+{
+	struct arena *a = arena_new((size_t)256 << 20);
+	struct span once = policy_format(a, text), twice = once.p == NULL ? SPAN_NONE : policy_format(a, once);
+	struct policy *q = once.p == NULL ? NULL : load(once, false);
+	struct policy_stats stats;
+	struct residual why;
+
+	policy_stats(p, &stats);
+	for (size_t i = 0; i < policy_statements(p); i++)
+		if (statement_residual(p, policy_statement_at(p, i), &why) != (why.n == 3))
+			abort();
+	if (q == NULL || !policy_same(p, q) || !span_eq(once, twice) || stats.statements != policy_statements(p))
+		abort();
+	policy_unref(q);
+	arena_free(a);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -82,6 +104,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (p == NULL)
 		return 0;
+	check_form(p, text);
 	q = load(text, false);
 	d = load(text, true);
 	who.claims = json_loads("{\"a\":\"1\",\"b\":{\"c\":\"x\"},\"l\":[\"1\"],\"n\":7}", 0, NULL);
