@@ -57,11 +57,12 @@ ref(const char *name)
 	return json_pack("{s:s++}", "$ref", "#/definitions/", name, "");
 }
 
+/* VS Code's own keyword says the meaning in place of the regular expression that failed; others skip it. */
 static json_t *
 text(const char *pattern, const char *meaning)
 {
-	return json_pack("{s:s, s:i, s:s, s:s}", "type", "string", "maxLength", (int)PATTERN_MAX, "pattern", pattern, "description",
-	    meaning);
+	return json_pack("{s:s, s:i, s:s, s:s, s:s}", "type", "string", "maxLength", (int)PATTERN_MAX, "pattern", pattern, "description",
+	    meaning, "patternErrorMessage", meaning);
 }
 
 static json_t *
@@ -97,8 +98,8 @@ define_texts(struct builder *b)
 	static const char byte[] = "^(?:[^$" CONTROL "]|" DOLLAR "|" VARIABLE ")*$";
 	static const char plain[] = "^(?:[^*?$" CONTROL "]|" DOLLAR "|" VARIABLE ")*$";
 
-	set(b, b->definitions, "text", text(plain, "a text, byte for byte; ${key} is a value of the request, ${*} ${?} ${$} are the "
-	    "characters themselves"));
+	set(b, b->definitions, "text", text(plain, "a text without wildcards (StringLike has them); ${key} is a value of the request, "
+	    "${*} ${?} ${$} are the characters themselves"));
 	set(b, b->definitions, "text-or-set", json_pack("{s:[o, o]}", "anyOf", ref("text"),
 	    text("^\\$\\{set:[A-Za-z0-9._-]{1,64}\\}$", "all values of one of Sets")));
 	set(b, b->definitions, "pattern", text(byte, "a pattern: * any text, ? one character; ${key} is a value of the request"));
@@ -382,7 +383,8 @@ define_principal(struct builder *b)
 	add(b, any, text("^role:[^*?/]+/.", "role:<issuer alias>/<role>; * and ? in the role"));
 	add(b, any, text("^cert:.", "cert:<URI or DNS name, or SHA-256, of the client certificate>"));
 	add(b, any, text("^basic:.", "basic:<user>"));
-	set(b, b->definitions, "principal", json_pack("{s:o, s:[o]}", "anyOf", any, "allOf", text(byte, "who")));
+	set(b, b->definitions, "principal", json_pack("{s:o, s:[o]}", "anyOf", any, "allOf",
+	    text(byte, "a principal holds no variable")));
 }
 
 static void
