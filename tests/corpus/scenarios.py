@@ -2,6 +2,7 @@
 #
 # Steps that are plain requests are read from the case; the others have a function here, named by the case's id.
 # SPDX-License-Identifier: Apache-2.0
+import base64
 import json
 import os
 import re
@@ -251,6 +252,25 @@ def bad_tokens(signer):
     yield "JWE", ".".join([labs.b64(b'{"alg":"RSA-OAEP","enc":"A256GCM","zip":"DEF"}'), "AA", "AA", "AA", "AA"])
     yield "PBES2", ".".join([labs.b64(b'{"alg":"PBES2-HS256+A128KW","p2c":2147483648,"enc":"A128GCM"}'), "AA", "AA", "AA", "AA"])
     yield "signature of another token", head + "." + labs.b64(b'{"sub":"ci",%s}' % claims.encode()) + "." + signature
+
+
+def scn_020(lab, case):
+    """Each scope by the grammar: what is in the token is what the policy of `dev` can allow, and no pattern is one."""
+    name = case["id"]
+    s = Scene(lab, name, more=f'token-service = {{ signing-key = "{lab.dir}/{name}.pem"; }};')
+    login = {"Authorization": "Basic " + base64.b64encode(b"jwt:" + s.token("dev").encode()).decode()}
+    granted = []
+    for step in case["steps"]:
+        r = s.gateway.request("GET", "/token?" + step["token_request"], headers=login)
+        s.status(r, 200, step["token_request"])
+        part = json.loads(r.body)["token"].split(".")[1]
+        granted.append([(a["name"], a["actions"]) for a in json.loads(base64.urlsafe_b64decode(part + "=="))["access"]])
+    s.expect(granted == [[("app", ["pull"])], [], []], f"granted: {granted}")
+    for text in ("repository:app:pull%0Arepository:locked:pull", "repository:app:pull%09x", "repository:app:pull%00"):
+        r = s.gateway.request("GET", "/token?scope=" + text, headers=login)
+        s.status(r, 400, text)
+    s.expect(not s.stub.connections, "something reached upstream")
+    return s
 
 
 def scn_022(lab, case):

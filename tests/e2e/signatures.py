@@ -4,6 +4,7 @@
 # sha256-<hex>.sig, with a layer for each signature and a config that lists them all, so that it is another each time. Both read what is there, put theirs behind it and PUT the whole.
 # SPDX-License-Identifier: Apache-2.0
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -24,8 +25,14 @@ POLICY = {**labs.POLICY, "Statement": labs.POLICY["Statement"] + [
 
 
 def install(report):
-    """What package-lock.json names, into build/npm, once for each lock. No script of a package is run."""
+    """What package-lock.json names, into build/npm, once for each lock, by one part at a time. No script of a package is run."""
     os.makedirs(MODULES, exist_ok=True)
+    with open(os.path.join(MODULES, "lock"), "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        return install_now(report)
+
+
+def install_now(report):
     with open(os.path.join(HERE, "package-lock.json"), "rb") as f:
         wanted = hashlib.sha256(f.read()).hexdigest()
     stamp = os.path.join(MODULES, "installed")
@@ -33,11 +40,12 @@ def install(report):
         for name in ("package.json", "package-lock.json"):
             shutil.copy(os.path.join(HERE, name), MODULES)
         ok, said = adapters.command(["npm", "ci", "--prefix", MODULES, "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300)
-        if not report.ok(ok, "npm installs @sigstore/oci", said[-1000:]):
+        if not report.ok(ok, "npm installs @sigstore/oci and jose", said[-1000:]):
             return False
         with open(stamp, "w") as f:
             f.write(wanted)
-    shutil.copy(os.path.join(HERE, "attach.js"), MODULES)     # beside the modules, where it finds them
+    for name in ("attach.js", "verify.js"):
+        shutil.copy(os.path.join(HERE, name), MODULES)        # beside the modules, where they find them
     return True
 
 
