@@ -84,7 +84,7 @@ tool_check(int argc, char **argv)
 	}
 	if (optind == argc)
 		return fputs(usage, stderr), 2;
-	d = documents_new(output != OUTPUT_TEXT);
+	d = documents_new(output != OUTPUT_TEXT, LINTING_ENFORCED);
 	status = d == NULL ? 1 : check(d, argv + optind, (size_t)(argc - optind), output, strict);
 	documents_free(d);
 	return status;

@@ -123,11 +123,9 @@ tool_decide(int argc, char **argv)
 			return fputs(usage, stderr), 2;
 	if (files.n == 0)
 		return fputs(usage, stderr), 2;
-	d = documents_new(false);
-	if (d != NULL) {
+	d = documents_new(false, LINTING_REPORTED);
+	if (d != NULL)
 		d->any_vocabulary = any;
-		d->linting = LINTING_REPORTED;	/* what is written is what is asked about */
-	}
 	status = d == NULL ? 1 : decide(d, &files, now);
 	documents_free(d);
 	return status;

@@ -101,7 +101,7 @@ side_load(struct side *s, const char *what)
 	struct stat st;
 	bool ok = p != NULL;
 
-	s->documents = documents_new(false);
+	s->documents = documents_new(false, LINTING_REPORTED);
 	if (ok && stat(what, &st) == 0 && S_ISDIR(st.st_mode))
 		ok = add_directory(p, what);
 	else if (ok)

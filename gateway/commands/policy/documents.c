@@ -31,6 +31,8 @@ on_problem(void *ctx, const struct policy_finding *f)
 	struct documents *d = ctx;
 	char text[FINDING_TEXT_MAX];
 
+	if (row->severity == SEVERITY_WARNING && d->linting != LINTING_ENFORCED)
+		return;
 	d->warnings += row->severity == SEVERITY_WARNING;
 	if (d->problems == NULL) {
 		policy_finding_text(f, text);
@@ -112,12 +114,14 @@ documents_say(const struct documents *d)
 }
 
 struct documents *
-documents_new(bool json)
+documents_new(bool json, enum policy_linting linting)
 {
 	struct documents *d = calloc(1, sizeof *d);
 
 	if (d != NULL && json)
 		d->problems = json_array();
+	if (d != NULL)
+		d->linting = linting;
 	if (d == NULL || (json && d->problems == NULL)) {
 		fputs("tidewaiter policy: out of memory\n", stderr);
 		free(d);

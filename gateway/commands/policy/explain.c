@@ -452,7 +452,7 @@ explain_request(const struct policy *p, const char *path, int64_t now, bool json
 static int
 explain_now(struct paths *files, const char *request, int64_t now, bool json)
 {
-	struct documents *d = documents_new(false);
+	struct documents *d = documents_new(false, LINTING_REPORTED);
 	struct policy *p = d == NULL ? NULL : documents_load(d, files->path, files->n);
 	bool ok = p != NULL && explain_request(p, request, now, json);
 

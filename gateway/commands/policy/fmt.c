@@ -117,14 +117,9 @@ format_all(struct documents *d, const struct policy *before, enum mode mode)
 static bool
 format_files(char **paths, size_t n, enum mode mode, bool say, bool *loads)
 {
-	struct documents *d = documents_new(true);
-	struct policy *p;
-	bool ok;
-
-	if (d != NULL)
-		d->linting = LINTING_OFF;	/* what is unwise may be formatted, too */
-	p = d == NULL ? NULL : documents_load(d, paths, n);
-	ok = p != NULL && format_all(d, p, mode);
+	struct documents *d = documents_new(true, LINTING_OFF);
+	struct policy *p = d == NULL ? NULL : documents_load(d, paths, n);
+	bool ok = p != NULL && format_all(d, p, mode);
 
 	*loads = p != NULL;
 	if (p == NULL && d != NULL && say)

@@ -58,7 +58,7 @@ reach_command_free(struct reach_command *c)
 json_t *
 reach_command_ask(struct reach_command *c, struct reach_question *question)
 {
-	struct documents *d = documents_new(false);
+	struct documents *d = documents_new(false, LINTING_REPORTED);
 	struct policy *p = d == NULL ? NULL : documents_load(d, c->files.path, c->files.n);
 	char err[1024];
 	json_t *out = NULL;

@@ -190,7 +190,7 @@ tool_stats(int argc, char **argv)
 			return fputs(usage, stderr), 2;
 	if (files.n == 0)
 		return fputs(usage, stderr), 2;
-	d = documents_new(false);
+	d = documents_new(false, LINTING_REPORTED);
 	status = d == NULL ? 1 : stats(d, &files, json);
 	documents_free(d);
 	return status;

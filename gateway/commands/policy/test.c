@@ -360,7 +360,7 @@ statements_of(const struct policy *p, char **paths, size_t n)
 static void
 load_and_run(struct run *r)
 {
-	struct documents *d = documents_new(r->json);
+	struct documents *d = documents_new(r->json, LINTING_ENFORCED);
 	struct paths paths = { .n = 0 };
 	const char *slash = strrchr(r->file, '/');
 	int dir = slash == NULL ? 0 : (int)(slash - r->file) + 1;

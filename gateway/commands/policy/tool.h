@@ -27,12 +27,15 @@ struct documents {
 	size_t n;
 	struct policy_reads reads;
 	bool any_vocabulary;	/* --vocabulary none */
-	enum policy_linting linting;	/* as the gateway does, if nothing else is said */
+	enum policy_linting linting;
 	json_t *problems;	/* with --json: array of findings; NULL: they are said on standard error, file:line: in front */
 	size_t warnings;	/* among them */
 };
-/* NULL when out of memory, said on standard error. json: problems go into an array. */
-struct documents *documents_new(bool json) WUNRES;
+/*
+ * NULL when out of memory, said on standard error. json: problems go into an array. linting: ENFORCED as the gateway
+ * does; REPORTED for tools that ask what is written, which say errors and keep warnings to themselves.
+ */
+struct documents *documents_new(bool json, enum policy_linting linting) WUNRES;
 void documents_free(struct documents *d);
 /* Read and compile; once per documents. NULL after problems; what was read stays until documents_free(). */
 struct policy *documents_load(struct documents *d, char **paths, size_t n) NONNULL(1) WUNRES;
