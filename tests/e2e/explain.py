@@ -173,6 +173,10 @@ def reports(lab, report, g, stub, token):
     status, out, err = tool("diff", old, new, "--audit", g.audit)
     report.ok(status == 0 and "allow -> deny: registry:PullManifest" in out and "the log lacks jwt:environment" in out,
               "diff, in words", out + err)
+    status, out, err = tool("who-can", "registry:PushManifest", "repo:up/app", "-p", old, "--audit", g.audit, "--json")
+    got = json.loads(out) if status == 0 else {"allow": [], "did": []}
+    report.ok([(d["identity"], d["count"], d["sids"]) for d in got["did"]] == [("test/ci", 1, {"CiMain": 1})] and
+              [a["sid"] for a in got["allow"]] == ["CiMain"], "who-can, and who did", out + err)
     # every recorded decision is what the policy of today says of the request that the record keeps
     wrong = []
     for e in g.requests():

@@ -20,9 +20,7 @@ reach_command_read(struct reach_command *c, int argc, char **argv)
 		{ "policy", required_argument, NULL, 'p' },
 		{ "context", required_argument, NULL, 'c' },
 		{ "now", required_argument, NULL, 'n' },
-		{ "audit", required_argument, NULL, 'a' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
+		LOG_OPTIONS,
 		{ 0 },
 	};
 	char err[512];
@@ -36,11 +34,8 @@ reach_command_read(struct reach_command *c, int argc, char **argv)
 			c->context = json_strict(span_of(optarg), DEPTH_MAX, err, sizeof err, NULL);
 			if (c->context == NULL)
 				return fprintf(stderr, "--context: %s\n", err), 2;
-		} else if (opt == 'j') {
-			c->json = true;
-		} else if (opt == 'a') {
-			c->audit = optarg;
-		} else if (!(opt == 'n' && tool_date(optarg, &c->now)) && !(opt == 'p' && paths_add(&c->files, optarg))) {
+		} else if (!(opt == 'n' && tool_date(optarg, &c->now)) && !(opt == 'p' && paths_add(&c->files, optarg)) &&
+		    !log_option(&c->log, opt, optarg)) {
 			return fputs(c->usage, stderr), 2;
 		}
 	}

@@ -6,6 +6,7 @@
 #ifndef TW_COMMAND_REACH_H
 #define TW_COMMAND_REACH_H
 
+#include "gateway/commands/policy/log.h"
 #include "gateway/commands/policy/tool.h"
 #include "policy/reach.h"
 
@@ -16,8 +17,7 @@ struct reach_command {
 	size_t n_words;
 	json_t *context;
 	int64_t now;
-	bool json;
-	const char *audit; /* who can: directory of an audit log, or NULL */
+	struct log log; /* its json; who can: an audit log, when there is a path */
 };
 /*
  * Read the command line. -1: go on; else the exit status, after saying why. Whatever the result reach_command_free() it.

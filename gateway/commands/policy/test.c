@@ -63,7 +63,7 @@ count(struct run *r, bool ok)
 /* Something to say about the file; steals o, which goes into the list of that name. */
 PRINTF(4, 5)
 static void
-say(struct run *r, const char *list, json_t *o, const char *fmt, ...)
+note(struct run *r, const char *list, json_t *o, const char *fmt, ...)
 {
 	json_t *to = json_object_get(r->report, list);
 	va_list ap;
@@ -154,7 +154,7 @@ by_whom(struct span sid, char buf[static 128])
 
 /* Expected one thing, came another: of the decision, or of that with the statements of Mode Shadow. */
 static void
-say_failure(struct run *r, const struct suite_case *c, const struct suite_expect *e, const char *shadow, enum verdict came,
+note_failure(struct run *r, const struct suite_case *c, const struct suite_expect *e, const char *shadow, enum verdict came,
     const struct statement *by, json_t *why)
 {
 	struct span sid = by == NULL ? SPAN_NONE : by->sid;
@@ -162,7 +162,7 @@ say_failure(struct run *r, const struct suite_case *c, const struct suite_expect
 	size_t i;
 	json_t *v;
 
-	say(r, "failures", json_pack("{s:s, s:i, s:b, s:o, s:o, s:O}", "case", c->name, "line", c->line, "shadow", *shadow != '\0',
+	note(r, "failures", json_pack("{s:s, s:i, s:b, s:o, s:o, s:O}", "case", c->name, "line", c->line, "shadow", *shadow != '\0',
 	    "expected", e->nothing ? json_null() : answer_json(e->verdict, e->sid), "came", answer_json(came, sid), "why", why),
 	    "%s:%d: \"%s\": expected %s%s%s, came %s%s\n", r->file, c->line, c->name, shadow,
 	    e->nothing ? "nothing else" : verdict_name(e->verdict), by_whom(e->sid, wanted_by), verdict_name(came),
@@ -192,10 +192,10 @@ run_case(struct run *r, const struct suite_case *c)
 	if (!suite_case_passes(&plain, &d)) {
 		why = reasons(r, c, &c->expect, d.by);
 		add_near(r, c, &d, why);
-		say_failure(r, c, &c->expect, "", d.verdict, d.by, why);
+		note_failure(r, c, &c->expect, "", d.verdict, d.by, why);
 		return;
 	}
-	say_failure(r, c, &c->shadow, "in shadow ", d.shadow.differs ? d.shadow.verdict : d.verdict,
+	note_failure(r, c, &c->shadow, "in shadow ", d.shadow.differs ? d.shadow.verdict : d.verdict,
 	    d.shadow.differs ? d.shadow.by : d.by, reasons(r, c, &c->shadow, d.shadow.by));
 }
 
@@ -212,7 +212,7 @@ run_coverage(struct run *r)
 		covered += r->decisive[i];
 		count(r, r->decisive[i]);
 		if (!r->decisive[i])
-			say(r, "never_decisive", json_pack("{s:s%, s:s, s:i, s:s}", "sid", s->sid.p, s->sid.n, "file", s->document->file,
+			note(r, "never_decisive", json_pack("{s:s%, s:s, s:i, s:s}", "sid", s->sid.p, s->sid.n, "file", s->document->file,
 			    "line", s->line, "effect", s->deny ? "Deny" : "Allow"), "%s:%d: %s %.*s decides no case\n",
 			    s->document->file, s->line, s->deny ? "Deny" : "Allow", SPAN_FMT(s->sid));
 	}
@@ -238,16 +238,16 @@ is_accepted(struct run *r, const struct mutant *m)
 }
 
 static void
-say_survivor(struct run *r, const struct mutant *m)
+note_survivor(struct run *r, const struct mutant *m)
 {
 	json_t *advice = r->advised++ < ADVICE_MAX ? policy_witness(r->p, m, &r->suite) : NULL;
 	char *text = advice == NULL ? NULL : json_dumps(advice, JSON_COMPACT);
 	const struct statement *s = m->of;
 
-	say(r, "survivors", json_pack("{s:s%, s:s, s:i, s:s, s:o?}", "sid", s->sid.p, s->sid.n, "file", s->document->file, "line",
-	    s->line, "mutation", m->mutation, "case", advice), "%s:%d: %.*s: no case notices \"%s\"\n    %s%s\n", s->document->file,
-	    s->line, SPAN_FMT(s->sid), m->mutation, text == NULL ? "no request was found that would tell" : "a case would: ",
-	    text == NULL ? "" : text);
+	note(r, "survivors", json_pack("{s:s%, s:s, s:i, s:s, s:o?}", "sid", s->sid.p, s->sid.n, "file", s->document->file, "line",
+	    s->line, "mutation", m->mutation, "case", advice), "%s:%d: %.*s: no case notices \"%s\"\n%s%s%s", s->document->file,
+	    s->line, SPAN_FMT(s->sid), m->mutation, r->advised > ADVICE_MAX ? "" : text == NULL ?
+	    "    no request was found that would tell\n" : "    a case would: ", text == NULL ? "" : text, text == NULL ? "" : "\n");
 	free(text);
 }
 
@@ -269,7 +269,7 @@ on_mutant(void *ctx, const struct mutant *m)
 	r->noticed += m->by != NULL;
 	count(r, m->by != NULL);
 	if (m->by == NULL)
-		say_survivor(r, m);
+		note_survivor(r, m);
 	return true;
 }
 
@@ -280,13 +280,13 @@ run_mutants(struct run *r)
 	r->too_many = false;
 	if (!policy_mutate(r->p, r->tested, &r->suite, on_mutant, r)) {
 		count(r, false);
-		say(r, "problems", json_string("out of memory"), "%s: out of memory\n", r->file);
+		note(r, "problems", json_string("out of memory"), "%s: out of memory\n", r->file);
 	}
 	if (r->mutants >= 512 && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 	if (r->too_many) {
 		count(r, false);
-		say(r, "problems", json_string("too many mutants"), "%s: more than %u mutants: test parts of the policy\n", r->file,
+		note(r, "problems", json_string("too many mutants"), "%s: more than %u mutants: test parts of the policy\n", r->file,
 		    MUTANTS_MAX);
 	}
 	for (size_t i = 0; i < r->suite.n_survivors && !r->too_many; i++) {
@@ -294,7 +294,7 @@ run_mutants(struct run *r)
 
 		count(r, r->survived[i]);
 		if (!r->survived[i])
-			say(r, "problems", json_sprintf("no survivor: %s: %s", s->sid, s->mutation),
+			note(r, "problems", json_sprintf("no survivor: %s: %s", s->sid, s->mutation),
 			    "%s:%d: %s: no mutant \"%s\" survives: take it out of survivors\n", r->file, s->line, s->sid, s->mutation);
 	}
 	json_object_set_new(r->report, "mutants", json_integer((json_int_t)r->mutants));
@@ -316,7 +316,7 @@ run_suite(struct run *r)
 	r->survived = calloc(r->suite.n_survivors + 1, sizeof *r->survived);
 	if (r->decisive == NULL || r->survived == NULL) {
 		count(r, false);
-		say(r, "problems", json_string("out of memory"), "%s: out of memory\n", r->file);
+		note(r, "problems", json_string("out of memory"), "%s: out of memory\n", r->file);
 	} else {
 		for (size_t i = 0; i < r->suite.n; i++)
 			run_case(r, &r->suite.cases[i]);
@@ -327,7 +327,7 @@ run_suite(struct run *r)
 		if (r->mutate && sound)
 			run_mutants(r);
 		else if (r->mutate)
-			say(r, "problems", json_string("not mutated: cases failed"), "%s: not mutated: cases failed\n", r->file);
+			note(r, "problems", json_string("not mutated: cases failed"), "%s: not mutated: cases failed\n", r->file);
 	}
 	free(r->decisive);
 	free(r->survived);
@@ -338,7 +338,7 @@ on_problem(void *ctx, int line, const char *reason)
 {
 	struct run *r = ctx;
 
-	say(r, "problems", json_pack("{s:i, s:s}", "line", line, "reason", reason), "%s:%d: %s\n", r->file, line, reason);
+	note(r, "problems", json_pack("{s:i, s:s}", "line", line, "reason", reason), "%s:%d: %s\n", r->file, line, reason);
 }
 
 /* How many statements the first n documents have. */
@@ -381,7 +381,7 @@ load_and_run(struct run *r)
 		run_suite(r);
 	} else {
 		count(r, false);
-		say(r, "problems", json_string("its policies do not load"), "%s: its policies do not load\n", r->file);
+		note(r, "problems", json_string("its policies do not load"), "%s: its policies do not load\n", r->file);
 	}
 	policy_unref(r->p);
 	documents_free(d);

@@ -106,7 +106,7 @@ what_can(struct reach_command *c, const json_t *ids)
 
 	if (allow == NULL)
 		return 1;
-	if (c->json)
+	if (c->log.json)
 		ok = tool_print(json_pack("{s:O, s:O}", "principal", ids, "allow", allow));
 	else
 		print(ids, allow);
@@ -128,7 +128,7 @@ tool_what_can(int argc, char **argv)
 	if (status < 0 && ids == NULL)
 		status = (fputs("tidewaiter policy what-can: these are ids of more than one caller\n", stderr), 2);
 	else if (status < 0)
-		status = json_array_size(ids) > 0 ? what_can(&c, ids) : (fputs(usage, stderr), 2);
+		status = json_array_size(ids) > 0 && c.log.reader.path == NULL ? what_can(&c, ids) : (fputs(usage, stderr), 2);
 	json_decref(ids);
 	reach_command_free(&c);
 	return status;
