@@ -72,6 +72,19 @@ same_question(const struct judged *a, const struct judged *b)
 	    span_eq(a->registry[tag].value, b->registry[tag].value);
 }
 
+/* A tag may be somebody else's text, that is gone before the event is written. */
+static void
+own_tag(struct request *r, struct judged *j)
+{
+	struct fact *tag = &j->registry[KEY_REGISTRY_TAG - KEY_REGISTRY_UPSTREAM];
+
+	if (tag->value.n == 0 || tag->value.p == r->route.reference.p)
+		return;
+	tag->value = arena_dup(r->arena, tag->value);
+	if (tag->value.p == NULL)
+		tag->state = FACT_UNKNOWN;
+}
+
 void
 judge_also(struct request *r, const struct judged *j)
 {
@@ -79,15 +92,16 @@ judge_also(struct request *r, const struct judged *j)
 
 	if (j->beyond)
 		return;
-	kept = r->n_also < JUDGED_ALSO ? arena_alloc(r->arena, sizeof *kept) : NULL;
 	for (unsigned i = 0; i < r->n_also; i++)
 		if (same_question(r->also[i], j))
 			return;
+	kept = r->n_also < JUDGED_ALSO ? arena_alloc(r->arena, sizeof *kept) : NULL;
 	if (kept == NULL) {
 		r->more_also++;
 		return;
 	}
 	*kept = *j;
+	own_tag(r, kept);
 	r->also[r->n_also++] = kept;
 }
 
@@ -107,6 +121,7 @@ judge_decides(struct request *r, const struct judged *j)
 	if (r->judged.action != ACTION_NONE && !same)
 		judge_also(r, &r->judged);
 	r->judged = *j;
+	own_tag(r, &r->judged);
 }
 
 static void

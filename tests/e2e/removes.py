@@ -83,6 +83,11 @@ def rights(lab, report):
     report.ok(("app", "dev-1") not in s.stub.tags and s.states("tag.deleted")[-1][0] == "dev-1", "tombstone of each")
     s.delete("three", "owner", 202, "who may overwrite deletes all")
     report.ok({t for t, _ in s.states("tag.deleted")[-2:]} == {"dev-2", "v3"}, "two tombstones", repr(s.states("tag.deleted")))
+    s.gateway.settled()
+    e = [e for e in s.gateway.requests() if e["action"] == "manifest.delete"][-1].get("policy_record", {})
+    report.ok(e.get("action") == "registry:DeleteManifest" and {(a["action"], a["context"].get("registry:Tag"), a["decision"])
+                                                               for a in e.get("also", [])} ==
+              {("registry:OverwriteTag", t, "Allow") for t in ("dev-2", "v3")}, "and two decisions beside the one", repr(e))
     s.push("v3", "one", who="owner", what="OverwriteTag may put another image there")
     untagged = s.ask("ci", "PUT", f"/v2/app/manifests/{labs.digest_of(IMAGES['six'])}", IMAGES["six"])
     report.ok(untagged.status == 201, "an untagged manifest", repr(untagged))
