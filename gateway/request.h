@@ -36,6 +36,7 @@
 	X(body)		/* a manifest is read whole */ \
 	X(manifest)	/* hashed and parsed */ \
 	X(content)	/* policy again, on what was read */ \
+	X(login)	/* the gateway's own credentials at the registry */ \
 	X(hold)		/* a PUT: claim the tags it names */ \
 	X(remove)	/* a DELETE: may what would go go? tombstones first */ \
 	X(pin)		/* a pull by tag, where tags.drift is not alarm: held against the ledger first */ \
@@ -115,7 +116,12 @@ struct request {
 
 	/* upstream */
 	struct peek *peek;		/* a GET of our own */
+	struct get *get;		/* ... waiting for a login */
 	struct exchange *exchange;
+	struct credential *credential;	/* what the gateway is logged in with there; NULL: nothing, or the configured password */
+	struct login_wait *login_wait;	/* ... being fetched */
+	void (*login_then)(struct request *r, bool ok);	/* ... and what happens then */
+	bool login_repeated;		/* ... once more, after the registry refused it */
 	char *head_room;		/* the head that is sent upstream is written here */
 	struct removal *removal;	/* what the ledger knows of a DELETE */
 	struct pin *pin;		/* what the ledger says of the tag being pulled */
@@ -197,6 +203,7 @@ enum next step_decide(struct request *r);
 enum next step_body(struct request *r);
 enum next step_manifest(struct request *r);
 enum next step_content(struct request *r);
+enum next step_login(struct request *r);
 enum next step_hold(struct request *r);
 enum next step_remove(struct request *r);
 enum next step_pin(struct request *r);
@@ -241,6 +248,10 @@ void answer_more(struct request *r) NONNULL(1);
 void remove_settle(struct request *r) NONNULL(1);
 /* remove.c: the request is over, whatever became of the removal. */
 void remove_abandon(struct request *r) NONNULL(1);
+/* login.c: upstream refused what we are logged in with: a new one is fetched, then(r, it is there) called. False: once only. */
+bool login_again(struct request *r, void (*then)(struct request *r, bool ok)) NONNULL(1, 2) WUNRES;
+/* login.c: the request is over. */
+void login_abandon(struct request *r) NONNULL(1);
 /* pin.c: the request is over, whatever the ledger still has to say. */
 void pin_abandon(struct request *r) NONNULL(1);
 /* answer.c: the head of a list whose body of `length` bytes follows; some fields of upstream's are kept. */

@@ -108,6 +108,9 @@ make_gateway(struct gateway *g, const struct config *c)
 	g->courier = courier_start(err, sizeof err);
 	if (g->courier == NULL)
 		log_fatal("courier: %s", err);
+	g->credentials = logins_new(g->courier, NULL);
+	if (g->credentials == NULL)
+		log_fatal("out of memory");
 	g->offload = offload_start();
 	g->logins = offload_start();
 	if (g->offload == NULL || g->logins == NULL)
@@ -219,6 +222,7 @@ stop(struct process *p)
 		worker_free(p->workers[i]);
 	courier_free(p->gateway.courier);
 	ledger_free(p->gateway.ledger);
+	logins_free(p->gateway.credentials);
 	admin_free(p->admin);
 	control_free(p->control);
 	event_free(p->sigterm);

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "gateway/credentials/logins.h"
+
 struct serving *
 serving_new(struct setup *s, struct loop *loop, struct evdns_base *dns, struct metrics *m)
 {
@@ -20,7 +22,8 @@ serving_new(struct setup *s, struct loop *loop, struct evdns_base *dns, struct m
 	v->refs = 1;
 	v->upstreams = calloc(v->config->n_upstream, sizeof *v->upstreams);
 	v->storage = storage_new(&env);
-	if (v->upstreams == NULL || v->storage == NULL)
+	v->logins = login_cache_new();
+	if (v->upstreams == NULL || v->storage == NULL || v->logins == NULL)
 		goto fail;
 	for (size_t i = 0; i < v->config->n_upstream; i++) {
 		v->upstreams[i] = upstream_new(&env, &v->config->upstream[i], s->upstream_tls[i]);
@@ -50,6 +53,7 @@ serving_unref(struct serving *v)
 		upstream_free(v->upstreams[i]);
 	free(v->upstreams);
 	storage_free(v->storage);
+	login_cache_free(v->logins);
 	setup_unref(v->setup);
 	free(v);
 }

@@ -16,6 +16,7 @@ struct serving {
 	struct setup *setup;			/* a reference */
 	const struct config *config;		/* setup's */
 	struct upstream **upstreams;		/* as config->upstream */
+	struct login_cache *logins;
 	struct storage *storage;		/* hosts they send us to */
 	unsigned refs;
 };

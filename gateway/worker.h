@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 #include "gateway/audit/spool.h"
-#include "gateway/courier/courier.h"
+#include "gateway/credentials/logins.h"
 #include "gateway/steps/drift.h"
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
@@ -24,6 +24,7 @@
 
 struct gateway {		/* what all workers see */
 	struct courier *courier;
+	struct logins *credentials;	/* at registries */
 	struct ledger *ledger;
 	struct spool *spool;
 	struct offload *offload;

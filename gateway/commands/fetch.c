@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "gateway/commands/fetch_login.h"
 #include "policy/manifest.h"
 
 #define ATTEMPTS     5u
@@ -37,6 +38,7 @@ struct fetch {
 	CURLM *multi;
 	const struct config_upstream *upstream;
 	const struct config_limits *limits;
+	struct fetch_login login;
 	unsigned parallel, running;
 	struct transfer *all;
 };
@@ -176,11 +178,14 @@ fetch_start(struct fetch *f, const char *path, const char *accept, size_t max,
     void (*done)(void *ctx, const struct fetch_answer *a), void *ctx)
 {
 	struct transfer *t = f->running < f->parallel ? calloc(1, sizeof *t) : NULL;
+	const char *authorization = NULL;
 	char *url = NULL;
 	bool ok;
 
-	if (t == NULL)
+	if (t == NULL || !fetch_login(&f->login, path, &authorization)) {
+		free(t);
 		return false;
+	}
 	t->fetch = f;
 	t->done = done;
 	t->ctx = ctx;
@@ -189,7 +194,7 @@ fetch_start(struct fetch *f, const char *path, const char *accept, size_t max,
 	ok = t->curl != NULL &&
 	    asprintf(&url, "%s%s/v2/%s", f->upstream->origin, f->upstream->path, path) >= 0 &&
 	    add_field(t, "Accept", accept) &&
-	    add_field(t, "Authorization", f->upstream->authorization) &&
+	    add_field(t, "Authorization", authorization) &&
 	    add_field(t, "Accept-Encoding", "identity") && prepare(t, url) &&
 	    curl_multi_add_handle(f->multi, t->curl) == CURLM_OK;
 	free(url);
@@ -310,6 +315,7 @@ fetch_new(const struct config_upstream *u, const struct config_limits *limits, u
 	}
 	curl_multi_setopt(f->multi, CURLMOPT_MAXCONNECTS, (long)parallel);
 	f->upstream = u;
+	f->login.upstream = u;
 	f->limits = limits;
 	f->parallel = parallel;
 	return f;
@@ -323,6 +329,7 @@ fetch_free(struct fetch *f)
 	while (f->all != NULL)
 		transfer_free(f->all);
 	curl_multi_cleanup(f->multi);
+	fetch_login_clear(&f->login);
 	free(f);
 }
 

@@ -42,7 +42,15 @@ struct config_listen {
 	struct network *trusted;	/* the same, read */
 };
 
-enum credentials_kind { CREDENTIALS_NONE = 0, CREDENTIALS_BASIC };
+enum credentials_kind {
+	CREDENTIALS_NONE = 0,
+	CREDENTIALS_BASIC,	/* username and password with every request */
+	/* these are fetched: gateway/credentials/ */
+	CREDENTIALS_TOKEN,
+	CREDENTIALS_ECR,
+	CREDENTIALS_ACR,
+	CREDENTIALS_GAR,
+};
 enum redirect_mode { REDIRECT_DENY = 0, REDIRECT_PASS, REDIRECT_FOLLOW };
 
 enum drift_mode { DRIFT_REFUSE = 0, DRIFT_PIN, DRIFT_ALARM };
@@ -62,7 +70,11 @@ struct config_upstream {
 	size_t n_repositories;
 	enum credentials_kind credentials;
 	char *username, *password_file;	/* what authorization is made of; "" for none */
-	char *authorization;		/* "Basic ..." ready to send; NULL */
+	char *authorization;		/* "Basic ..." of these; sent to the registry for BASIC, to its token service for TOKEN; or NULL */
+	char **realm_hosts;		/* TOKEN: further hosts of token services, as redirect_hosts but exact */
+	size_t n_realm_hosts;
+	char *region, *endpoint;	/* ECR; NULL: told by url or environment */
+	char *client_id, *tenant_id, *authority, *client_secret_file, *federated_token_file;	/* ACR; NULL: environment */
 	enum redirect_mode redirects;
 	char **redirect_hosts;		/* exact, or "*." suffix; with ":port" when it is not 443 */
 	size_t n_redirect_hosts;
@@ -185,6 +197,8 @@ config_has_logins(const struct config *c)
 }
 /* The first upstream whose patterns match; NULL. */
 const struct config_upstream *config_upstream_for(const struct config *c, struct span repository) NONNULL(1) PURE;
+/* "host" or "host:port" split; without a port it is 443. False: the port is none. */
+bool config_host_port(struct span s, struct span *host, unsigned *port) NONNULL(2, 3) WUNRES;
 /* May a redirect lead to this host (lower case) and port? */
 bool config_redirect_allowed(const struct config_upstream *u, struct span host, unsigned port) NONNULL(1) PURE;
 /* '*' matches any run of bytes, '/' too. */

@@ -288,25 +288,77 @@ check_repositories(struct config_reader *r, const struct config_place *at, size_
 	}
 }
 
+/* The settings of a kind of credentials: empty is not given; given has no use with another kind. */
 static void
-check_credentials(struct config_reader *r, const struct config_place *at, const struct config_upstream *u)
+check_kind(struct config_reader *r, const struct config_place *at, bool used, const char *kinds, const char *name, char **value)
 {
-	switch (u->credentials) {
-	case CREDENTIALS_NONE:
-		if (given(u->username))
-			config_problem(r, at, "username", "has no use unless credentials = \"basic\"");
-		if (given(u->password_file))
-			config_problem(r, at, "password-file", "has no use unless credentials = \"basic\"");
-		return;
-	case CREDENTIALS_BASIC:
-		if (!given(u->username))
-			config_problem(r, at, "credentials", "\"basic\" needs username");
-		else if (strchr(u->username, ':') != NULL)
-			config_problem(r, at, "username", "may not hold a colon (RFC 7617)");
-		if (!given(u->password_file))
-			config_problem(r, at, "credentials", "\"basic\" needs password-file");
-		return;
+	if (!given(*value))
+		*value = NULL;
+	else if (!used)
+		config_problem(r, at, name, "has no use unless credentials = %s", kinds);
+}
+
+static void
+check_login(struct config_reader *r, const struct config_place *at, const struct config_upstream *u)
+{
+	bool basic = u->credentials == CREDENTIALS_BASIC;
+	const char *kind = basic ? "\"basic\"" : "\"token\"";
+
+	if (u->username != NULL && strchr(u->username, ':') != NULL)
+		config_problem(r, at, "username", "may not hold a colon (RFC 7617)");
+	/* a token service may give tokens to anybody */
+	if (!given(u->username) && (basic || given(u->password_file)))
+		config_problem(r, at, "credentials", "%s needs username", kind);
+	if (!given(u->password_file) && (basic || given(u->username)))
+		config_problem(r, at, "credentials", "%s needs password-file", kind);
+}
+
+/* https, or this machine: secrets go there. */
+static void
+check_service(struct config_reader *r, const struct config_place *at, const char *name, const char *value)
+{
+	struct config_url url;
+	const char *why = value == NULL ? NULL : config_url_parse(span_of(value), &url);
+
+	if (value != NULL && why == NULL && !url.tls && !config_host_loopback(url.host))
+		why = "must be https";
+	if (why != NULL)
+		config_problem(r, at, name, "\"%s\": %s", value, why);
+}
+
+static void
+check_credentials(struct config_reader *r, const struct config_place *at, struct config_upstream *u)
+{
+	bool ecr = u->credentials == CREDENTIALS_ECR, acr = u->credentials == CREDENTIALS_ACR;
+	bool token = u->credentials == CREDENTIALS_TOKEN;
+	struct span host;
+	unsigned port;
+
+	if (token || u->credentials == CREDENTIALS_BASIC) {
+		check_login(r, at, u);
+	} else {
+		check_kind(r, at, false, "\"basic\" or \"token\"", "username", &u->username);
+		check_kind(r, at, false, "\"basic\" or \"token\"", "password-file", &u->password_file);
 	}
+	for (size_t i = 0; i < u->n_realm_hosts; i++) {
+		lower(u->realm_hosts[i]);
+		if (!config_host_port(span_of(u->realm_hosts[i]), &host, &port) || !config_host_valid(host))
+			config_problem(r, at, "realm-hosts", "\"%s\" is not a host, with :port if it is not 443 (no scheme)",
+			    u->realm_hosts[i]);
+	}
+	if (u->n_realm_hosts > 0 && !token)
+		config_problem(r, at, "realm-hosts", "has no use unless credentials = \"token\"");
+	check_kind(r, at, ecr, "\"ecr\"", "region", &u->region);
+	check_kind(r, at, ecr, "\"ecr\"", "endpoint", &u->endpoint);
+	check_kind(r, at, acr, "\"acr\"", "client-id", &u->client_id);
+	check_kind(r, at, acr, "\"acr\"", "tenant-id", &u->tenant_id);
+	check_kind(r, at, acr, "\"acr\"", "client-secret-file", &u->client_secret_file);
+	check_kind(r, at, acr, "\"acr\"", "federated-token-file", &u->federated_token_file);
+	check_kind(r, at, acr, "\"acr\"", "authority", &u->authority);
+	check_service(r, at, "endpoint", u->endpoint);
+	check_service(r, at, "authority", u->authority);
+	if (u->client_secret_file != NULL && u->federated_token_file != NULL)
+		config_problem(r, at, "client-secret-file", "not together with federated-token-file");
 }
 
 /* "storage.example.com", or "*.example.com" with two labels at least: not a whole top-level domain. Perhaps ":port". */

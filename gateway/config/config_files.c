@@ -175,7 +175,7 @@ load_upstream(struct config_reader *r, const struct config_place *at, struct con
 			config_problem(r, at, "redirect-ca-file", "%s", err);
 		SSL_CTX_free(ctx);
 	}
-	if (u->credentials == CREDENTIALS_BASIC && u->username != NULL && u->password_file != NULL &&
+	if ((u->credentials == CREDENTIALS_BASIC || u->credentials == CREDENTIALS_TOKEN) && u->username != NULL && u->password_file != NULL &&
 	    *u->username != '\0' && *u->password_file != '\0')
 		load_password(r, at, u);
 }

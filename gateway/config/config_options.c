@@ -25,8 +25,9 @@ static const struct config_word certificate_groups[] = {
 	{ "ou", CERTIFICATE_GROUPS_OU, true }, { NULL, 0, false }
 };
 static const struct config_word credentials[] = {
-	{ "none", CREDENTIALS_NONE, true }, { "basic", CREDENTIALS_BASIC, true }, { "token", 0, false },
-	{ "ecr", 0, false }, { "acr", 0, false }, { "gar", 0, false }, { NULL, 0, false }
+	{ "none", CREDENTIALS_NONE, true }, { "basic", CREDENTIALS_BASIC, true },
+	{ "token", CREDENTIALS_TOKEN, true }, { "ecr", CREDENTIALS_ECR, true }, { "acr", CREDENTIALS_ACR, true },
+	{ "gar", CREDENTIALS_GAR, true }, { NULL, 0, false }
 };
 static const struct config_word redirects[] = {
 	{ "deny", REDIRECT_DENY, true }, { "pass", REDIRECT_PASS, true },
@@ -105,11 +106,27 @@ const struct config_option config_options[] = {
 	{ SECTION_UPSTREAM, OPTION_STRINGS, "repositories", "*", LIST(config_upstream, repositories),
 	    "patterns, * crosses /; the first upstream that matches is used" },
 	{ SECTION_UPSTREAM, OPTION_WORD, "credentials", "none", WORD(credentials, config_upstream, credentials),
-	    "how the gateway proves itself to the registry" },
+	    "how the gateway proves itself: with a password, or with tokens of the registry's token service, AWS, Azure or Google" },
 	{ SECTION_UPSTREAM, OPTION_STRING, "username", "", STRING(config_upstream, username),
-	    "for credentials = \"basic\"" },
+	    "for credentials = \"basic\" or \"token\"" },
 	{ SECTION_UPSTREAM, OPTION_STRING, "password-file", "", STRING(config_upstream, password_file),
-	    "for credentials = \"basic\"; a newline at its end does not count" },
+	    "for credentials = \"basic\" or \"token\"; a newline at its end does not count" },
+	{ SECTION_UPSTREAM, OPTION_STRINGS, "realm-hosts", "", LIST(config_upstream, realm_hosts),
+	    "for credentials = \"token\": hosts beside the registry's that may be its token service (https, host:port unless 443)" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "region", "", STRING(config_upstream, region),
+	    "for credentials = \"ecr\"; default: as in the registry's name, or AWS_REGION" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "endpoint", "", STRING(config_upstream, endpoint),
+	    "for credentials = \"ecr\": URL of the ECR API; default: https://api.ecr.<region>.amazonaws.com" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "client-id", "", STRING(config_upstream, client_id),
+	    "for credentials = \"acr\": of the application or user-assigned identity; default: AZURE_CLIENT_ID" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "tenant-id", "", STRING(config_upstream, tenant_id),
+	    "for credentials = \"acr\"; default: AZURE_TENANT_ID" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "client-secret-file", "", STRING(config_upstream, client_secret_file),
+	    "for credentials = \"acr\": secret of a service principal" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "federated-token-file", "", STRING(config_upstream, federated_token_file),
+	    "for credentials = \"acr\": workload identity; default: AZURE_FEDERATED_TOKEN_FILE, and without it the managed identity" },
+	{ SECTION_UPSTREAM, OPTION_STRING, "authority", "", STRING(config_upstream, authority),
+	    "for credentials = \"acr\": Entra ID; default: AZURE_AUTHORITY_HOST, or https://login.microsoftonline.com" },
 	{ SECTION_UPSTREAM, OPTION_WORD, "redirects", "deny", WORD(redirects, config_upstream, redirects),
 	    "a redirect of the registry to its object storage: refused, passed to the client, or followed by the gateway" },
 	{ SECTION_UPSTREAM, OPTION_STRINGS, "redirect-hosts", "", LIST(config_upstream, redirect_hosts),

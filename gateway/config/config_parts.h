@@ -156,8 +156,6 @@ const char *config_url_parse(struct span s, struct config_url *out) NONNULL(2) W
 char *config_url_origin(struct config *c, const struct config_url *u) NONNULL(1, 2) WUNRES;
 /* "10.0.0.1:5443", "[::]:5443". NULL, or why not. */
 const char *config_address_check(const char *s) NONNULL(1) WUNRES;
-/* "host" or "host:port" split; without a port it is 443. False: the port is none. */
-bool config_host_port(struct span s, struct span *host, unsigned *port) NONNULL(2, 3) WUNRES;
 /* A DNS name or an IPv4 address (RFC 1123 section 2.1). */
 bool config_host_valid(struct span s) WUNRES;
 /* "localhost", 127.0.0.0/8, ::1: a connection to it stays on this machine. */

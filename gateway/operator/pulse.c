@@ -98,7 +98,7 @@ head_for(struct arena *a, const struct config_upstream *u)
 	http_writer_init(&w, buf, HEAD_MAX);
 	http_write_request_line(&w, HTTP_GET, arena_printf(a, "%s/v2/", u->path));
 	http_write_field_id(&w, HTTP_FIELD_HOST, span_of(u->host_header));
-	if (u->authorization != NULL)
+	if (u->credentials == CREDENTIALS_BASIC)
 		http_write_field_id(&w, HTTP_FIELD_AUTHORIZATION, span_of(u->authorization));
 	http_write_field_id(&w, HTTP_FIELD_USER_AGENT, SPAN("tidewaiter/" TW_VERSION));
 	return http_write_end(&w);

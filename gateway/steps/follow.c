@@ -11,17 +11,17 @@
 #include "gateway/log.h"
 #include "gateway/request.h"
 
-#define HOPS_MAX   3u
-#define BODY_MAX   65536u /* of a redirect */
-#define HEAD_MAX   16384u
+#define HOPS_MAX 3u
+#define BODY_MAX 65536u /* of a redirect */
+#define HEAD_MAX 16384u
 
 struct follow {
 	struct storage_place place;
-	const struct http_head *registry;	/* the redirect the registry answered with */
-	size_t body;				/* bytes of a redirect's body read */
+	const struct http_head *registry; /* the redirect the registry answered with */
+	size_t body; /* bytes of a redirect's body read */
 	unsigned hops;
-	bool reading;				/* an answer's body is read and forgotten, then storage is asked (again) */
-	bool one_byte;				/* a HEAD, asked as a GET of one byte */
+	bool reading; /* an answer's body is read and forgotten, then storage is asked (again) */
+	bool one_byte; /* a HEAD, asked as a GET of one byte */
 };
 
 enum refuse
@@ -160,8 +160,7 @@ in_its_place(struct request *r, const struct http_head *h)
 	out->field[HTTP_FIELD_CONTENT_RANGE] = h->field[HTTP_FIELD_CONTENT_RANGE];
 	out->field[HTTP_FIELD_ACCEPT_RANGES] = h->field[HTTP_FIELD_ACCEPT_RANGES];
 	out->field[HTTP_FIELD_DOCKER_API_VERSION] = f->registry->field[HTTP_FIELD_DOCKER_API_VERSION];
-	out->field[HTTP_FIELD_CONTENT_TYPE] = r->route.op == ROUTE_BLOB_GET ? SPAN("application/octet-stream") :
-									      h->field[HTTP_FIELD_CONTENT_TYPE];
+	out->field[HTTP_FIELD_CONTENT_TYPE] = r->route.op == ROUTE_BLOB_GET ? SPAN("application/octet-stream") : h->field[HTTP_FIELD_CONTENT_TYPE];
 	if (r->route.reference_type == REFERENCE_DIGEST)
 		digest = r->route.reference;
 	out->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST] = digest;
@@ -174,7 +173,7 @@ in_its_place(struct request *r, const struct http_head *h)
 		out->length = total;
 		out->framing = HTTP_FRAMING_LENGTH;
 		out->field[HTTP_FIELD_CONTENT_RANGE] = SPAN_NONE;
-		out->field[HTTP_FIELD_CONTENT_LENGTH] = SPAN("0");	/* there is one; `length` says which */
+		out->field[HTTP_FIELD_CONTENT_LENGTH] = SPAN("0"); /* there is one; `length` says which */
 	}
 	return out;
 }

@@ -6,6 +6,7 @@
  */
 #include "gateway/request.h"
 
+#include "gateway/credentials/logins.h"
 #include "gateway/log.h"
 
 #define HEAD_MAX	16384u
@@ -70,8 +71,10 @@ write_common(struct request *r, struct http_writer *w, enum http_method method, 
 	http_write_field_id(w, HTTP_FIELD_HOST, span_of(upstream_config(r->upstream)->host_header));
 	/* the registry's alone: not for a host that it sends uploads to */
 	if (r->answered_by.p == NULL) {
-		if (u->authorization != NULL)
+		if (u->credentials == CREDENTIALS_BASIC)
 			http_write_field_id(w, HTTP_FIELD_AUTHORIZATION, span_of(u->authorization));
+		else if (r->credential != NULL && r->credential->authorization.n > 0)
+			http_write_field_id(w, HTTP_FIELD_AUTHORIZATION, r->credential->authorization);
 		http_write_field_id(w, HTTP_FIELD_X_FORWARDED_FOR, span_of(r->client.ip));
 	}
 	http_write_field(w, SPAN("Accept-Encoding"), SPAN("identity"));
@@ -226,6 +229,31 @@ end_with_head(struct request *r)
 	request_replied(r);
 }
 
+/* Nothing of a body has gone there that could not go again. */
+static bool
+may_ask_again(const struct request *r)
+{
+	bool streamed = r->head.framing == HTTP_FRAMING_CHUNKED || (r->head.framing == HTTP_FRAMING_LENGTH && r->head.length > 0);
+
+	return r->follow == NULL && (!streamed || r->route.op == ROUTE_MANIFEST_PUT);
+}
+
+static void
+on_login(struct request *r, bool ok)
+{
+	if (ok) {
+		request_forward_again(r);
+	} else if (request_is_write(r)) {
+		/* it was answered 401: nothing is there */
+		r->exchange = NULL;
+		r->exchange_failed = REFUSE_UPSTREAM_LOGIN;
+		r->exchange_sent = false;
+		request_continue(r);
+	} else {
+		request_fail(r, REFUSE_UPSTREAM_LOGIN);
+	}
+}
+
 static void
 on_head(void *ctx, const struct http_head *h)
 {
@@ -233,6 +261,10 @@ on_head(void *ctx, const struct http_head *h)
 	enum refuse why;
 
 	r->upstream_status = h->status;
+	if (h->status == 401 && may_ask_again(r) && login_again(r, on_login)) {
+		exchange_cancel(r->exchange);
+		return;
+	}
 	if (followed(r, &h))
 		return;
 	r->answer_digest = h->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
@@ -366,21 +398,98 @@ send_request(struct request *r, const struct exchange_request *rq, struct http_w
 	return x;
 }
 
+static struct span
+get_head(struct request *r, struct span target, struct span accept)
+{
+	char *buf = room_for_head(r);
+	struct http_writer w;
+
+	if (buf == NULL)
+		return SPAN_NONE;
+	http_writer_init(&w, buf, HEAD_MAX);
+	write_common(r, &w, HTTP_GET, target);
+	http_write_field_id(&w, HTTP_FIELD_ACCEPT, accept);
+	return http_write_end(&w);
+}
+
+/* A GET of our own: it is made once more when upstream refuses what we are logged in with. */
+struct get {
+	struct request *request;
+	struct exchange *exchange;
+	const struct exchange_ops *ops;
+	struct span target, accept;
+};
+
+static void
+on_get_login(struct request *r, bool ok)
+{
+	struct get *g = r->get;
+	struct span head = ok ? get_head(r, g->target, g->accept) : SPAN_NONE;
+
+	if (head.p == NULL || !exchange_repeat(g->exchange, head))
+		g->ops->on_fail(r, ok ? REFUSE_NO_MEMORY : REFUSE_UPSTREAM_LOGIN);
+}
+
+static void
+on_get_head(void *ctx, const struct http_head *h)
+{
+	struct get *g = ctx;
+
+	if (h->status == 401 && login_again(g->request, on_get_login)) {
+		g->request->get = g;
+		exchange_cancel(g->exchange);
+		return;
+	}
+	g->ops->on_head(g->request, h);
+}
+
+static void
+on_get_body(void *ctx, struct span payload)
+{
+	struct get *g = ctx;
+
+	g->ops->on_body(g->request, payload);
+}
+
+static void
+on_get_end(void *ctx)
+{
+	struct get *g = ctx;
+
+	g->ops->on_end(g->request);
+}
+
+static void
+on_get_fail(void *ctx, enum refuse why)
+{
+	struct get *g = ctx;
+
+	g->ops->on_fail(g->request, why);
+}
+
+/* what streams has on_ready() and on_drain(); a GET does not */
+static const struct exchange_ops get_ops = { NULL, on_get_head, on_get_body, on_get_end, NULL, on_get_fail };
+
 struct exchange *
 forward_get(struct request *r, struct span target, struct span accept, const struct exchange_ops *ops,
     enum refuse *why)
 {
-	char *buf = room_for_head(r);
+	struct get *g = arena_alloc(r->arena, sizeof *g);
 	struct exchange_request rq = { .method = HTTP_GET, .repeatable = true };
-	struct http_writer w;
 
 	*why = REFUSE_NO_MEMORY;
-	if (buf == NULL || target.p == NULL)
+	if (g == NULL || target.p == NULL)
 		return NULL;
-	http_writer_init(&w, buf, HEAD_MAX);
-	write_common(r, &w, HTTP_GET, target);
-	http_write_field_id(&w, HTTP_FIELD_ACCEPT, accept);
-	return send_request(r, &rq, &w, ops, why);
+	*g = (struct get){ .request = r, .ops = ops, .target = target, .accept = accept };
+	rq.head = get_head(r, target, accept);
+	if (rq.head.p == NULL) {
+		*why = REFUSE_INTERNAL;
+		return NULL;
+	}
+	g->exchange = exchange_start(r->upstream, &rq, r->arena, &get_ops, g);
+	if (g->exchange != NULL)
+		*why = REFUSE_NONE;
+	return g->exchange;
 }
 
 /* An upload may go on at another host than the registry's, if upload-hosts (still) lists it. False: it may not. */

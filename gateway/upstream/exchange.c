@@ -79,6 +79,15 @@ exchange_start(struct upstream *u, const struct exchange_request *rq, struct are
 	return attach(x, false) ? x : NULL;
 }
 
+bool
+exchange_repeat(struct exchange *x, struct span head)
+{
+	x->rq.head = head;
+	x->scan = (struct http_scan){ .response = true };
+	x->started = x->finished = x->heard = x->in_body = x->keep = x->paused = x->repeated = false;
+	return attach(x, false);
+}
+
 void
 exchange_link_ready(struct exchange *x)
 {
@@ -133,7 +142,8 @@ exchange_blocked(const struct exchange *x)
 void
 exchange_link_drained(struct exchange *x)
 {
-	x->ops->on_drain(x->ctx);
+	if (x->ops->on_drain != NULL)
+		x->ops->on_drain(x->ctx);
 }
 
 void

@@ -38,6 +38,11 @@ struct exchange_request {
 
 struct exchange *exchange_start(struct upstream *u, const struct exchange_request *rq, struct arena *a,
     const struct exchange_ops *ops, void *ctx) NONNULL(1, 2, 3, 4) WUNRES;
+/*
+ * The same question once more, with another head, of an exchange that was cancelled after its answer's head. The body must be
+ * whole. False when out of memory.
+ */
+bool exchange_repeat(struct exchange *x, struct span head) NONNULL(1) WUNRES;
 void exchange_write(struct exchange *x, struct span payload) NONNULL(1);
 void exchange_finish(struct exchange *x) NONNULL(1);	/* the streamed body is complete */
 bool exchange_blocked(const struct exchange *x) NONNULL(1) PURE;

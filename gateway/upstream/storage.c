@@ -13,12 +13,12 @@
 #define HOST_MAX 253u
 
 struct place {
-	struct upstream *upstream;	/* NULL: free */
+	struct upstream *upstream; /* NULL: free */
 	const struct config_upstream *registry;
 	struct config_upstream config;
-	uint64_t used;			/* turn of its last use */
+	uint64_t used; /* turn of its last use */
 	char host[HOST_MAX + 1];
-	char header[HOST_MAX + 16];	/* Host */
+	char header[HOST_MAX + 16]; /* Host */
 	char origin[HOST_MAX + 24];
 };
 struct storage {

@@ -14,9 +14,9 @@ struct storage;
 /* A host elsewhere, as an absolute URL names it. */
 struct storage_place {
 	bool tls;
-	struct span host;	/* lower case, without brackets */
+	struct span host; /* lower case, without brackets */
 	unsigned port;
-	struct span target;	/* path and query, "/" at least */
+	struct span target; /* path and query, "/" at least */
 };
 /*
  * Read an absolute http(s) URL, strictly: visible ASCII, no user information, no fragment, no backslash or quote. Parts of

@@ -352,6 +352,7 @@ class Gateway:
         self.audit = os.path.join(self.dir, "audit")
         self.conf = os.path.join(self.dir, "gateway.conf")
         self.process = None
+        self.env = None         # beside the environment of the tests
         with open(os.path.join(self.dir, "policy.json"), "w") as f:
             json.dump(policy, f)
         up = {"url": upstream, **({"ca-file": ca_file} if ca_file else {}), **(upstream_options or {})}
@@ -380,7 +381,7 @@ limits = {{ {options(all_limits)} }};
 ''')
 
     def start(self):
-        self.process = Process([BINARY, "run", "-c", self.conf], os.path.join(self.dir, "log"))
+        self.process = Process([BINARY, "run", "-c", self.conf], os.path.join(self.dir, "log"), self.env)
         self.lab.owned.append(self.process)
         if not wait_for(lambda: not self.process.alive() or port_open(self.port)) or not self.process.alive():
             raise RuntimeError(f"the gateway did not start:\n{self.process.tail()}")
@@ -498,8 +499,8 @@ class Lab:
         self.owned.append(p)
         return p
 
-    def registry(self, name="registry", tls=False, login=None):
-        """Debian's docker-registry on a free port; login: the (name, password) that it asks for. (process, url)."""
+    def registry(self, name="registry", tls=False, login=None, auth=None):
+        """Debian's docker-registry on a free port; login: the (name, password) that it asks for; auth: its auth section as JSON. (process, url)."""
         port = free_port()
         data = os.path.join(self.dir, name)
         os.makedirs(data)
@@ -509,7 +510,7 @@ class Lab:
                     f"storage: {{filesystem: {{rootdirectory: {data}/data}}, delete: {{enabled: true}}}}\n"
                     f"http: {{addr: '127.0.0.1:{port}'"
                     + (f", tls: {{certificate: {self.cert}, key: {self.key}}}" if tls else "") + "}\n"
-                    + (f"auth: {{htpasswd: {{realm: lab, path: {data}/htpasswd}}}}\n" if login else ""))
+                    + (f"auth: {{htpasswd: {{realm: lab, path: {data}/htpasswd}}}}\n" if login else f"auth: {auth}\n" if auth else ""))
         if login:
             made = subprocess.run(["htpasswd", "-Bbn", *login], capture_output=True, check=True).stdout
             with open(f"{data}/htpasswd", "wb") as f:

@@ -8,7 +8,7 @@
 
 static const struct {
 	const char *url;
-	const char *host;	/* NULL: refused */
+	const char *host; /* NULL: refused */
 	unsigned port;
 	const char *target;
 } urls[] = {
