@@ -42,6 +42,7 @@ struct hold {
 	uint64_t token; /* of the claim we hold; 0: none */
 	char digest[LEDGER_DIGEST]; /* ours */
 	char old_digest[LEDGER_DIGEST];
+	bool may_overwrite; /* it was asked, and granted */
 	bool old_deleted; /* by a delete through us: what it was is not to be kept */
 	int64_t settle;
 	int64_t claimed_at; /* by us */
@@ -200,7 +201,10 @@ change_refused(struct hold *h)
 {
 	bool deleted = h->op.deleted;
 
-	if ((h->append_only && !deleted) || h->env.may_overwrite(h->env.ctx, h))
+	if (h->append_only && !deleted)
+		return REFUSE_NONE;
+	h->may_overwrite = h->may_overwrite || h->env.may_overwrite(h->env.ctx, h);
+	if (h->may_overwrite)
 		return REFUSE_NONE;
 	return deleted ? REFUSE_TAG_DELETED : REFUSE_TAG_LOCKED;
 }
@@ -220,6 +224,18 @@ locked(struct hold *h)
 	}
 	h->op.overwrite = true;
 	claim(h);
+}
+
+/* A tag that grows is claimed over without OverwriteTag; if it was deleted meanwhile, it takes that after all. */
+static void
+send_over(struct hold *h)
+{
+	enum refuse why = h->old_deleted && !h->may_overwrite ? change_refused(h) : REFUSE_NONE;
+
+	if (why == REFUSE_NONE)
+		send(h);
+	else
+		finish(h, LEDGER_RELEASE, HOLD_REFUSED, why);
 }
 
 static void
@@ -246,7 +262,7 @@ claimed(struct hold *h)
 	else if (same(h->old_digest, h->digest))
 		grant(h); /* what was deleted returns */
 	else
-		send(h);
+		send_over(h);
 }
 
 static void
