@@ -221,6 +221,10 @@ bool decide_prepare(struct request *r) NONNULL(1) WUNRES;
 enum verdict decide(struct request *r, enum policy_action action, struct span repository, struct decision *out);
 /* ... once more about a pull, by r->policy as it is now. False: denied, or out of memory. */
 bool decide_again(struct request *r, struct judged *out) NONNULL(1, 2) WUNRES;
+/* ... again with `p` and all that is known by now. False: out of memory. */
+bool decide_anew(struct request *r, struct policy *p) NONNULL(1, 2) WUNRES;
+/* identify.c: the token that the head brought, believed once more by `c`. REFUSE_NONE: it is good, or there was none. */
+enum refuse identify_again(struct request *r, const struct config *c, int64_t now) NONNULL(1, 2) WUNRES;
 /* observe.c: in observe mode, a refusal of policy's is noted, decides the request, and does not stand. */
 bool observe_lifts(struct request *r, enum refuse why, const struct judged *j) NONNULL(1, 3) WUNRES;
 /* The refusal for an answer that is not ALLOW; sets the statement's message. */

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "gateway/lists/list.h"
+#include "gateway/steps/recheck.h"
 #include "gateway/tags/append.h"
 #include "policy/client.h"
 
@@ -144,6 +145,17 @@ decide_again(struct request *r, struct judged *out)
 {
 	/* the connection's certificate may have been read anew, and with it what policy is told of it */
 	return gather_facts(r) && judge_ask(r, route_action(r->route.op), r->route.repository, SPAN_NONE, out) == VERDICT_ALLOW;
+}
+
+bool
+decide_anew(struct request *r, struct policy *p)
+{
+	struct policy *then = r->policy;
+
+	/* what the answers so far point to lives as long as r->serving */
+	r->policy = policy_ref(p);
+	policy_unref(then);
+	return gather_facts(r);
 }
 
 /* A right beside the one that decides. */
@@ -403,7 +415,9 @@ step_content(struct request *r)
 	if (r->route.reference_type == REFERENCE_DIGEST &&
 	    !span_eq(r->route.reference, span_of(r->manifest.digest)))
 		return request_refuse(r, REFUSE_DIGEST_MISMATCH);
-	why = decide_content(r);
+	why = recheck_push(r);
+	if (why == REFUSE_NONE)
+		why = decide_content(r);
 	if (why == REFUSE_NONE && has_foreign_layer(&r->manifest))
 		why = REFUSE_FOREIGN_LAYER;
 	return why == REFUSE_NONE ? NEXT : request_refuse(r, why);

@@ -102,6 +102,27 @@ identify(struct request *r, int64_t now)
 	return r->authn.who->type == PRINCIPAL_ANONYMOUS ? identify_certificate(r, now) : REFUSE_NONE;
 }
 
+enum refuse
+identify_again(struct request *r, const struct config *c, int64_t now)
+{
+	const struct authn_ask q = { .issuers = c->issuers, .tokens = c->token_service, .accounts = c->accounts, .now = now,
+		.cache_s = c->limits.token_cache / 1000 };
+	struct authn_result again;
+	enum refuse why;
+
+	if (r->authn.token == NULL && r->authn.who->type != PRINCIPAL_JWT)
+		return REFUSE_NONE;
+	why = authn_identify(r->worker->authn, &q, r->head.field[HTTP_FIELD_AUTHORIZATION], &again);
+	if (why == REFUSE_NONE && again.who == NULL && again.token == NULL)
+		why = REFUSE_BAD_TOKEN;	/* a password now: it was none then */
+	if (why != REFUSE_NONE)
+		r->detail = span_of(again.detail);
+	identity_unref(again.who);
+	identity_unref(again.token);
+	login_free(again.login);
+	return why;
+}
+
 /* ---- the password of an account, checked on another thread ---- */
 
 static void

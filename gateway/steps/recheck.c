@@ -10,6 +10,8 @@
 #include "gateway/log.h"
 #include "gateway/request.h"
 
+#define PATIENCE 5	/* seconds that a body may take without its token being looked at again */
+
 /* Asked and answered once already, and still being sent or waited for. */
 static bool
 is_download(const struct request *r)
@@ -40,18 +42,29 @@ still_known(struct request *r, struct serving *v)
 	return false;
 }
 
+/* ... and nobody says the contrary? */
+static bool
+stands(struct request *r, struct serving *v)
+{
+	const struct identity *token = r->authn.token;
+
+	if (still_known(r, v) && !revoked_has(v->config->revoked, r->authn.who) &&
+	    (token == NULL || !revoked_has(v->config->revoked, token)))
+		return true;
+	/* the certificate they speak of may be gone */
+	for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
+		r->facts[k] = (struct fact){ .state = FACT_UNKNOWN };
+	return false;
+}
+
 static bool
 allowed(struct request *r, struct serving *v)
 {
 	struct policy *then = r->policy;
 	struct judged j = { .action = ACTION_NONE };
 
-	if (!still_known(r, v) || revoked_has(v->config->revoked, r->authn.who)) {
-		/* the certificate they speak of may be gone */
-		for (unsigned k = KEY_CERT_SUBJECT; k <= KEY_CERT_DAYS_LEFT; k++)
-			r->facts[k] = (struct fact){ .state = FACT_UNKNOWN };
+	if (!stands(r, v))
 		return false;
-	}
 	r->policy = policy_ref(v->config->policy);
 	if (decide_again(r, &j) || v->config->observe) {
 		policy_unref(r->policy);
@@ -63,6 +76,28 @@ allowed(struct request *r, struct serving *v)
 	r->n_also = 0;
 	policy_unref(then);
 	return false;
+}
+
+enum refuse
+recheck_push(struct request *r)
+{
+	struct serving *v = r->worker->serving;
+	int64_t now = loop_wall_s(r->worker->loop);
+	enum refuse why;
+
+	if (v == r->serving && now - r->time_us / 1000000 < PATIENCE)
+		return REFUSE_NONE;
+	why = identify_again(r, v->config, now);
+	if (why != REFUSE_NONE)
+		return why;
+	if (r->authn.who->type == PRINCIPAL_CERT && (r->conn->certificate == NULL || now >= r->conn->certificate->expires_at))
+		return REFUSE_BAD_CERTIFICATE;
+	if (v == r->serving)
+		return REFUSE_NONE;
+	/* what observe mode let in is not let through by it any more */
+	if (!stands(r, v) || (r->config->observe && !v->config->observe))
+		return REFUSE_POLICY_CHANGED;
+	return decide_anew(r, v->config->policy) ? REFUSE_NONE : REFUSE_NO_MEMORY;
 }
 
 void

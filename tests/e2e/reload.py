@@ -243,6 +243,60 @@ def upload(s):
     c.close()
 
 
+def slow_push(lab, report):
+    """A manifest whose body takes long is asked about again when it is there: who may push now, and who is it still?"""
+    s, body = Scene(lab, report, "reload-push"), labs.manifest(note="slow")
+
+    def begin(token, tag):
+        c = labs.Client(s.gateway)
+        c.send(f"PUT /v2/app/manifests/{tag} HTTP/1.1\r\nHost: {labs.HOST}\r\nAuthorization: Bearer {token}\r\n"
+               f"Content-Type: {labs.OCI_MANIFEST}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[:100])
+        return c
+
+    def end(c, status, reason, name):
+        c.send(body[100:])
+        r = c.response("PUT")
+        e = s.gateway.wait_event(lambda e: r.message() and e["id"] in r.message()) if status != 201 else None
+        s.ok(r.status == status and (e is None or e["reason"] == reason), name, f"{r} {e}")
+        c.close()
+    denied, unknown, allowed = begin(s.ci, "slow1"), begin(s.ci, "slow2"), begin(s.ci, "slow3")
+    labs.wait_for(lambda: s.metric("tidewaiter_connections") >= 3)
+    time.sleep(0.2)
+    s.write_policy(policy(deny=["ci"]))
+    s.reload()
+    end(denied, 403, "denied_by_policy", "a manifest under way when its pusher was denied")
+    s.write_policy(policy())
+    with open(s.lab.signer.jwks) as f:
+        text = f.read()
+    with open(labs.Signer(s.lab.dir, kid="third").jwks) as f:
+        third = f.read()
+    with open(s.lab.signer.jwks, "w") as f:
+        f.write(third)
+    s.reload()
+    end(unknown, 401, "bad_token", "... when nobody vouches for its token any more")
+    with open(s.lab.signer.jwks, "w") as f:
+        f.write(text)
+    s.reload()
+    end(allowed, 201, None, "... when nothing changed in the end")
+    s.edit('mode = "enforce"', 'mode = "observe"')
+    s.reload()
+    observed = begin(s.ci, "slow3")
+    time.sleep(0.2)
+    s.edit('mode = "observe"', 'mode = "enforce"')
+    s.reload()
+    body = labs.manifest(note="s2ow")
+    end(observed, 403, "policy_changed", "an overwrite that began under observe does not end under enforce")
+    body = labs.manifest(note="slow")
+    mark = s.stub.mark()
+    late = begin(s.lab.signer.token("ci", exp=int(time.time()) - 54), "slow4")      # a minute of leeway
+    time.sleep(7)
+    end(late, 401, "bad_token", "a token that expired while the manifest came")
+    s.ok(not [x for x in s.stub.since(mark)[0] if x.method == "PUT"], "upstream heard of none of it")
+    tags = {t for _, t in s.stub.tags}
+    s.ok("slow3" in tags and not tags & {"slow1", "slow2", "slow4"}, "only the good one is there", repr(tags))
+    s.end()
+
+
 def downloads(s):
     """Live ones are asked about again: what is denied now ends, what is not goes on."""
     data = os.urandom(24 << 20)
@@ -347,4 +401,5 @@ def run(lab, report):
     downloads(s)
     password(s)
     s.end()
+    slow_push(lab, report)
     manager(lab, report)
