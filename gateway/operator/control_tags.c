@@ -80,6 +80,7 @@ answer_name(enum ledger_answer a)
 	case LEDGER_CLAIMED_AGAIN:
 	case LEDGER_CLAIMED_OTHER:
 	case LEDGER_RESTORED:
+	case LEDGER_MANY:
 		break;
 	}
 	return "unknown";
@@ -326,6 +327,7 @@ release_more(struct control_call *call)
 	case LEDGER_CLAIMED_AGAIN:
 	case LEDGER_CLAIMED_OTHER:
 	case LEDGER_RESTORED:
+	case LEDGER_MANY:
 		control_error(call, "the tag ledger failed; see the log of the gateway");
 		return;
 	}

@@ -165,6 +165,7 @@ on_looked(struct mail *m)
 	case LEDGER_UNRESOLVED:
 	case LEDGER_DOWN:	/* said by the ledger itself */
 	case LEDGER_RESTORED:
+	case LEDGER_MANY:
 	case LEDGER_OK:
 	case LEDGER_CLAIMED_NEW:
 	case LEDGER_CLAIMED_OVER:

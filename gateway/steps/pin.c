@@ -161,6 +161,7 @@ on_looked(struct mail *m)
 	case LEDGER_DOWN:
 	case LEDGER_SAME:
 	case LEDGER_RESTORED:
+	case LEDGER_MANY:
 	case LEDGER_OK:
 	case LEDGER_CLAIMED_NEW:
 	case LEDGER_CLAIMED_OVER:

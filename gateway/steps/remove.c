@@ -73,6 +73,18 @@ refuse(struct removal *m, enum refuse why)
 
 /* ---- may it go? ---- */
 
+/* A tag that was not asked for is named only to who may see it. */
+static void
+tell_locked(struct request *r, struct span tag)
+{
+	struct judged j;
+
+	if (r->route.op == ROUTE_TAG_DELETE || judge_ask(r, ACTION_ListTags, r->route.repository, tag, &j) == VERDICT_ALLOW)
+		r->message = arena_printf(r->arena, "tag %.*s is immutable: deleting it takes OverwriteTag", SPAN_FMT(tag)).p;
+	else
+		r->message = "a tag of this digest is immutable: deleting it takes OverwriteTag";
+}
+
 static enum refuse
 may_go(struct request *r, struct span tag)
 {
@@ -86,7 +98,7 @@ may_go(struct request *r, struct span tag)
 		return REFUSE_NONE;
 	judge_decides(r, &j);
 	if (j.decision.verdict == VERDICT_DENY && !j.decision.unknown) {
-		r->message = arena_printf(r->arena, "tag %.*s is immutable: deleting it takes OverwriteTag", SPAN_FMT(tag)).p;
+		tell_locked(r, tag);
 		return REFUSE_TAG_LOCKED;
 	}
 	return decide_refusal(r, &j);
@@ -162,6 +174,8 @@ refusal_of_begin(enum ledger_answer a)
 {
 	if (a == LEDGER_BUSY || a == LEDGER_CLAIMED_OTHER)
 		return REFUSE_TAG_BUSY;
+	if (a == LEDGER_MANY)
+		return REFUSE_TOO_MANY_TAGS;
 	return a == LEDGER_UNRESOLVED ? REFUSE_TAG_PENDING : REFUSE_LEDGER_DOWN;
 }
 

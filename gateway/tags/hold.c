@@ -276,6 +276,7 @@ on_claim(struct hold *h)
 		return;
 	case LEDGER_DOWN:
 	case LEDGER_ABSENT:
+	case LEDGER_MANY:
 	case LEDGER_OK:
 		refuse(h, REFUSE_LEDGER_DOWN);
 		return;

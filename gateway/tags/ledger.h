@@ -28,7 +28,7 @@
 #include "policy/span.h"
 
 #define LEDGER_DIGEST	 72	/* "sha256:<64 hex>" and NUL */
-#define LEDGER_NAMES_MAX 65536u	/* tags of one digest that a delete may remove */
+#define LEDGER_NAMES_MAX 2048u	/* tags of one digest that a delete may remove: each is a question to policy and an event */
 
 enum ledger_verb {
 	LEDGER_LOOKUP = 0,	/* what is known of the tag? Writes nothing, holds nothing */
@@ -61,6 +61,7 @@ enum ledger_answer {
 	LEDGER_CLAIMED_OTHER,	/* a live claim of another digest is held: refuse at once */
 	LEDGER_UNRESOLVED,	/* nobody holds it, but another digest was claimed (current_digest, claimed_at) */
 	LEDGER_RESTORED,	/* CLAIM of a tag without a record: this ledger is a backup; import the repository first */
+	LEDGER_MANY,		/* DELETE_BEGIN: more than LEDGER_NAMES_MAX tags would go */
 	LEDGER_OK,		/* done, durable; DELETE_BEGIN, REPOSITORY, LIST, HISTORY: the answer is in the operation */
 };
 

@@ -8,7 +8,6 @@
  */
 #include <stdlib.h>
 
-#include "gateway/log.h"
 #include "gateway/tags/ledger_held.h"
 #include "gateway/tags/ledger_store.h"
 
@@ -91,8 +90,7 @@ gather(void *ctx, struct span tag, const struct tag_record *r)
 	else if (r->state == TAG_CLAIMED)
 		g->answer = LEDGER_UNRESOLVED;
 	else if (g->n++ >= LEDGER_NAMES_MAX)
-		log_error("msg=%.*s: more than %u tags name %s: it is not deleted",
-		    SPAN_FMT(g->op->repository), LEDGER_NAMES_MAX, g->op->digest);
+		g->answer = LEDGER_MANY;
 	else if (add_name(&g->names, tag, r->digest, r->state == TAG_DELETED))
 		g->answer = LEDGER_OK;
 	return g->answer == LEDGER_OK;

@@ -17,6 +17,7 @@ USES = ["registry:Push*", "registry:Pull*", "registry:List*"]
 POLICY = {"Version": "2026-11-01", "Statement": [
     {"Sid": "All", "Effect": "Allow", "Principal": ["subject:test/owner"], "Action": ["registry:*"], "Resource": REPO},
     {"Sid": "Pushes", "Effect": "Allow", "Principal": ["subject:test/ci", "subject:test/cleaner"], "Action": USES, "Resource": REPO},
+    {"Sid": "Blind", "Effect": "Allow", "Principal": ["subject:test/blind"], "Action": ["registry:DeleteManifest"], "Resource": REPO},
     {"Sid": "Deletes", "Effect": "Allow", "Principal": ["subject:test/cleaner"], "Action": ["registry:Delete*"], "Resource": REPO},
     {"Sid": "Sweeps", "Effect": "Allow", "Principal": ["subject:test/cleaner"], "Action": ["registry:OverwriteTag"],
      "Resource": REPO, "Condition": {"StringLike": {"registry:Tag": ["dev-*"]}}}]}
@@ -78,6 +79,9 @@ def rights(lab, report):
     s.imports()
     s.delete("three", "cleaner", 403, "by digest: one of its tags is immutable")
     s.delete("one", "cleaner", 403, "as a blob: the same", kind="blobs")
+    r = s.delete("three", "blind", 403, "by digest, of tags that the caller may not list")
+    report.ok("immutable" in (r.message() or "") and b"v3" not in r.body and "v3" not in r.reason and b"dev-2" not in r.body,
+              "they are not named", repr(r))
     report.ok(("app", "dev-2") in s.stub.tags and len(s.states("tag.deleted")) == 1, "nothing went")
     s.delete("two", "cleaner", 202, "by digest: all its tags may go")
     report.ok(("app", "dev-1") not in s.stub.tags and s.states("tag.deleted")[-1][0] == "dev-1", "tombstone of each")
@@ -95,6 +99,18 @@ def rights(lab, report):
     s.stub.blobs[labs.digest_of(b"layer")] = b"layer"
     s.delete(labs.digest_of(b"layer"), "ci", 403, "a blob: no right", kind="blobs")
     s.delete(labs.digest_of(b"layer"), "cleaner", 202, "a blob", kind="blobs")
+    s.end()
+
+
+def many(lab, report):
+    """A digest with very many tags: each would be a question to policy and an event."""
+    s = Scene(lab, report, "removes-many")
+    for i in range(2049):
+        s.stub.put("app", f"t{i}", labs.OCI_MANIFEST, IMAGES["one"])
+    s.imports()
+    r = s.delete("one", "owner", 403, "more than 2048 tags: not at once")
+    report.ok("2048" in (r.message() or ""), "it says what to do", repr(r))
+    s.delete("t7", "owner", 202, "one of them")
     s.end()
 
 
@@ -210,5 +226,5 @@ def real(lab, report):
 
 
 def run(lab, report):
-    for part in (rights, unknown_tags, faults, races, cancel, real):
+    for part in (rights, many, unknown_tags, faults, races, cancel, real):
         part(lab, report)

@@ -154,7 +154,7 @@ open_ledger(void)
 /* ---- every verb in every state ---- */
 
 static const char *const answers[] = { "down", "absent", "same", "locked", "new", "over", "again", "busy", "other", "unresolved",
-	"restored", "ok" };
+	"restored", "many", "ok" };
 
 /* Time: states are made at 1000; young is 1100, old 1000 + SETTLE + 1. */
 static const struct action {

@@ -34,6 +34,8 @@ static const struct story {
 	    "claim1 v a = new; confirm1 v = ok; claim1 v a = same; restart; claim2 v b+ = over a" },
 	{ "no share of a claim",
 	    "claim1 v a = new; claim2 v a = busy; begin2 v = busy; begin2 @a = busy" },
+	/* a question to policy and an event each: bounded */
+	{ "too many tags", "tags 2048; import1 last :a = ok; begin1 @a = many; begin1 last = ok last:a; mark1 last = ok; done1 last = ok" },
 	/* delete by tag */
 	{ "deleted",
 	    "claim1 v a = new; confirm1 v = ok; begin1 v = ok v:a; claim2 v a = busy;"
@@ -247,7 +249,7 @@ static void
 say(struct ledger_op *op, char *out, size_t size)
 {
 	static const char *const words[] = { "down", "absent", "same", "locked", "new", "over", "again", "busy", "other",
-		"unresolved", "restored", "ok" };
+		"unresolved", "restored", "many", "ok" };
 	bool told = op->verb == LEDGER_IMPORT || op->answer == LEDGER_LOCKED || op->answer == LEDGER_CLAIMED_OVER ||
 	    (op->verb == LEDGER_CLAIM && op->answer == LEDGER_UNRESOLVED);
 
@@ -323,6 +325,19 @@ world_step(const char *word, const char *what)
 
 	if (strcmp(word, "imported") == 0 || strcmp(word, "drifted") == 0)
 		return CHECK_ROW(apply(&op) && op.answer == LEDGER_OK, w.name), true;
+	if (strcmp(word, "tags") == 0) {
+		/* so many, each of digest a */
+		struct ledger_op add = { .verb = LEDGER_IMPORT };
+		char tag[16];
+
+		digest_of('a', add.found);
+		for (int i = 0; i < atoi(what); i++) {
+			snprintf(tag, sizeof tag, "t%d", i);
+			add.tag = span_of(tag);
+			CHECK_ROW(apply(&add) && add.answer == LEDGER_OK, w.name);
+		}
+		return true;
+	}
 	if (strcmp(word, "later") == 0)
 		return w.now += SETTLE + 1, true;
 	if (strcmp(word, "lose") == 0 && strcmp(what, "mark") == 0)
