@@ -29,11 +29,13 @@ static const struct {
 } commands[] = {
 	{ "run", run_command, "-c FILE [-v]", "serve; SIGTERM drains" },
 	{ "check", check_command, "-c FILE", "read the configuration and all it names; change nothing" },
-	{ "policy", policy_command, "check|decide ...", "check policy documents, ask them a question" },
+	{ "policy", policy_command, "TOOL ...", "check, test and format policy documents; ask and explain them" },
 	{ "tag", tag_command, "list|show|history|release|import ...", "what the tag ledger knows; adopt what a registry has" },
 	{ "audit", audit_command, "verify ...", "verify the chain of audit events" },
 	{ "detect", later_command, "...", "not served yet" },
 	{ "token", token_command, "keygen|mint|verify ...", "keys and tokens for tests and demonstrations" },
+	{ "credential-provider", provider_command, "< REQUEST", "for the kubelet: a pod's own token as its login" },
+	{ "docker-credential", helper_command, "get ...", "for docker and others: the token of a CI job as a login" },
 	{ "probe", probe_command, "[-p PATH] ADDRESS:PORT", "ask the admin listener of a running gateway; 0 if it is well" },
 	{ "version", version_command, "", "this program and its libraries" },
 	{ "help", help_command, "[options]", "this text; every option of the configuration file" },
@@ -132,8 +134,12 @@ check_command(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	const char *name = argc < 2 ? "" : argv[1];
+	const char *name = argc < 2 ? "" : argv[1], *self = argc < 1 ? NULL : strrchr(argv[0], '/');
 
+	/* docker calls its helpers by name */
+	self = self != NULL ? self + 1 : argc < 1 ? "" : argv[0];
+	if (strncmp(self, "docker-credential-", strlen("docker-credential-")) == 0)
+		return helper_command(argc, argv);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		name = "help";
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)

@@ -12,6 +12,8 @@ int policy_command(int argc, char **argv);	/* policy TOOL ... */
 int audit_command(int argc, char **argv);	/* audit verify */
 int tag_command(int argc, char **argv);		/* tag list|show|history|release|import */
 int token_command(int argc, char **argv);	/* token keygen|mint|verify */
+int provider_command(int argc, char **argv);	/* credential-provider < REQUEST */
+int helper_command(int argc, char **argv);	/* docker-credential get|store|erase|list */
 int probe_command(int argc, char **argv);	/* probe ADDRESS:PORT */
 
 #endif

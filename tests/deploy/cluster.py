@@ -13,6 +13,7 @@ import lab as labs
 import sample as samples
 import yaml
 
+NODE = "deploy/kubernetes/credential-provider.yaml"
 FILES = {"deploy/kubernetes/sidecar.yaml": "registry", "deploy/kubernetes/gateway.yaml": "tidewaiter"}
 
 
@@ -154,10 +155,25 @@ def commands_of_readme(report, documents):
                           f"README.md makes {kind} {source['name']}")
 
 
+def node(report, sample):
+    """The files of a node: the plugin is asked as its configuration says, and the audience is one everywhere."""
+    with open(os.path.join(labs.ROOT, NODE)) as f:
+        config, role, binding = yaml.load_all(f, Unique)
+    provider = config["providers"][0]
+    attributes = provider["tokenAttributes"]
+    rule = role["rules"][0]
+    report.ok(rule["resources"] == [attributes["serviceAccountTokenAudience"]] and rule["verbs"] == ["request-serviceaccounts-token-audience"] and
+              binding["roleRef"]["name"] == role["metadata"]["name"], f"{NODE}: kubelets may ask for that audience", repr(rule))
+    request = {"apiVersion": provider["apiVersion"], "kind": "CredentialProviderRequest", "image": provider["matchImages"][0] + "/shop/app:v1",
+               "serviceAccountToken": sample.token()}
+    p = subprocess.run([labs.BINARY, *provider["args"]], input=json.dumps(request), capture_output=True, text=True)
+    report.ok(p.returncode == 0 and list(json.loads(p.stdout)["auth"]) == provider["matchImages"], f"{NODE}: the plugin answers", p.stdout + p.stderr)
+
+
 def run(lab, report):
     sample = samples.Sample(os.path.join(lab.dir, "cluster"))
     known = sorted(os.path.relpath(p, labs.ROOT) for p in glob.glob(os.path.join(labs.ROOT, "deploy/kubernetes/*.yaml")))
-    report.ok(known == sorted(FILES), "these files are known to this test", repr(known))
+    report.ok(known == sorted([*FILES, NODE]), "these files are known to this test", repr(known))
     everything = []
     for file, name in FILES.items():
         with open(os.path.join(labs.ROOT, file)) as f:
@@ -172,6 +188,7 @@ def run(lab, report):
         closed(report, file, documents, name)
         check_config(report, file, documents, sample)
     commands_of_readme(report, everything)
+    node(report, sample)
     tool = os.environ.get("KUBERNETES_VALIDATE", "kubernetes-validate")
     try:
         p = subprocess.run([tool, "--strict", *FILES], cwd=labs.ROOT, capture_output=True, text=True)
