@@ -252,11 +252,30 @@ copy_path(json_t *out, const json_t *in, struct span path)
 	return true;
 }
 
+/* What says that claims are elsewhere (claim_is_elsewhere()): unknown stays unknown. */
+static bool
+copy_elsewhere(json_t *out, const json_t *claims)
+{
+	static const char *const members[] = { "_claim_names", "hasgroups" };
+
+	for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+		json_t *v = json_object_get(claims, members[i]);
+
+		if (v != NULL && json_object_set(out, members[i], v) != 0)
+			return false;
+	}
+	return true;
+}
+
 json_t *
 view_claims(const struct view *v, const json_t *claims)
 {
 	json_t *out = json_object();
 
+	if (out != NULL && !copy_elsewhere(out, claims)) {
+		json_decref(out);
+		return NULL;
+	}
 	for (size_t i = 0; i < v->claims.n && out != NULL && claims != NULL; i++) {
 		if (!copy_path(out, claims, v->claims.items[i])) {
 			json_decref(out);
@@ -276,7 +295,9 @@ is_new(const struct view *v, struct span id, bool *matched)
 	bool new = false;
 
 	for (size_t i = 0; i < v->n_patterns; i++) {
-		if (matched[i] || pattern_match(v->patterns[i], 0, &q, id) != TRI_YES)
+		/* of another kind or issuer, most of them */
+		if (matched[i] || !span_starts(id, pattern_prefix(v->patterns[i])) ||
+		    pattern_match(v->patterns[i], 0, &q, id) != TRI_YES)
 			continue;
 		matched[i] = new = true;
 	}

@@ -2,7 +2,8 @@
  * view.h - what of an identity the statements of a snapshot can tell apart, so that a small token can stand for a large one.
  *
  * An identity reduced to it gets the same answers from this snapshot: every claim that a statement names is there whole
- * (claims with more than one reading stay so), and of groups and roles at least one for every principal that they match.
+ * (claims with more than one reading stay so, and those that are elsewhere), and of groups and roles at least one for every
+ * principal that they match.
  * Another snapshot may name what was left out: what was reduced is good for views of the same name only.
  *
  * SPDX-License-Identifier: Apache-2.0

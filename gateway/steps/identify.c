@@ -172,6 +172,7 @@ take_check(struct request *r, int64_t now)
 	const struct account *account = accounts_find(r->config->accounts, span_of(r->authn.login->user));
 	struct login *l = r->authn.login;
 
+	metric_add(&r->worker->metrics, METRIC_LOGINS_CHECKED, 1);
 	if (!l->ok || account == NULL)
 		return REFUSE_BAD_CREDENTIALS;
 	authn_remember_login(r->worker->authn, l, now, r->config->limits.token_cache / 1000);

@@ -137,14 +137,6 @@ put_membership(const struct token_service *s, const struct identity *who, json_t
 	    put(o, "roles", names_needed(s, "role", who->issuer, who->roles, who->n_roles));
 }
 
-static bool
-keep_claim(json_t *claims, const json_t *from, const char *name)
-{
-	json_t *v = json_object_get(from, name);
-
-	return v == NULL || json_object_set(claims, name, v) == 0;
-}
-
 static json_t *
 proof_of_jwt(const struct token_service *s, const struct identity *who)
 {
@@ -152,9 +144,8 @@ proof_of_jwt(const struct token_service *s, const struct identity *who)
 	    who->key_id.n == 0 ? "" : who->key_id.p, who->key_id.n, "view", view_name(s->view));
 	json_t *claims = view_claims(s->view, who->claims), *jti = json_object_get(who->claims, "jti");
 
-	/* a token on the deny list takes those with it that were minted of it; what was unknown stays unknown */
-	if (claims != NULL && ((json_is_string(jti) && json_object_set(claims, "jti", jti) != 0) ||
-	    !keep_claim(claims, who->claims, "_claim_names") || !keep_claim(claims, who->claims, "hasgroups"))) {
+	/* a token on the deny list takes those with it that were minted of it */
+	if (claims != NULL && json_is_string(jti) && json_object_set(claims, "jti", jti) != 0) {
 		json_decref(claims);
 		claims = NULL;
 	}

@@ -278,6 +278,7 @@ mint(struct request *r, struct mint *m)
 	switch (token_mint(r->config->token_service, m)) {
 	case MINT_OK:
 		memcpy(r->token->id, m->id, sizeof r->token->id);
+		metric_add(&r->worker->metrics, METRIC_TOKENS_ISSUED, 1);
 		return REFUSE_NONE;
 	case MINT_TOO_SHORT:
 		return REFUSE_ENDING_SOON;

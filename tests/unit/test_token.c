@@ -3,6 +3,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <time.h>
+
 #include "gateway/token/form.h"
 #include "gateway/token/mint.h"
 #include "gateway/token/revoked.h"
@@ -504,6 +506,64 @@ test_groups_unknown(void)
 	policy_unref(p);
 }
 
+/* Groups that the issuer keeps elsewhere stay unknown: a Deny that names one holds. */
+static void
+test_elsewhere(void)
+{
+	struct policy *p = policy_of(ALLOW("Devs", "\"group:idp/devs\"", "repo:up/*", ""));
+	struct token_service *s = service(active, NULL, p, OURS, SERVICE);
+	struct issuer_table *t = issuers("idp", idp, "k1");
+	struct identity parts = { .type = PRINCIPAL_JWT, .issuer = SPAN("idp"), .subject = SPAN("ann"), .key_id = SPAN("k1"),
+		.groups_unknown = true };
+	json_t *claims = json_pack("{s:{s:s}}", "_claim_names", "groups", "src1");
+	const struct identity *who, *got = NULL;
+	struct mint m;
+
+	parts.claims = claims;
+	who = identity_within(&parts, claims);
+	CHECK(who != NULL && mint(s, who, "repository:app:pull", &m) == MINT_OK);
+	CHECK(token_accept(s, t, span_of(m.token), NOW, 0, &got) == TOKEN_OK);
+	CHECK(got != NULL && got->groups_unknown && claim_is_elsewhere(got->claims, SPAN("groups")));
+	identity_unref(got);
+	identity_unref(who);
+	free(m.token);
+	token_service_free(s);
+	issuer_table_unref(t);
+	policy_unref(p);
+}
+
+/* What a token costs, in CPU time; printed, not judged. */
+static void
+note_costs(void)
+{
+	struct policy *p = policy_of(ALLOW("Devs", "\"group:idp/devs\"", "repo:up/*", ""));
+	struct token_service *s = service(active, NULL, p, OURS, SERVICE);
+	struct issuer_table *t = issuers("idp", idp, "k1");
+	const struct identity *who = ann(t, 180, 4000), *got;
+	struct timespec a, b, c;
+	struct mint m = { .token = NULL };
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+	for (unsigned i = 0; i < 100; i++) {
+		free(m.token);
+		CHECK(mint(s, who, "repository:app:pull,push", &m) == MINT_OK);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+	for (unsigned i = 0; i < 100; i++) {
+		CHECK(token_accept(s, t, span_of(m.token), NOW, 0, &got) == TOKEN_OK);
+		identity_unref(got);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &c);
+	printf("note: CPU us of minting %.0f, of accepting %.0f; %zu bytes for 181 groups\n",
+	    (double)(b.tv_sec - a.tv_sec) * 1e4 + (double)(b.tv_nsec - a.tv_nsec) / 1e5,
+	    (double)(c.tv_sec - b.tv_sec) * 1e4 + (double)(c.tv_nsec - b.tv_nsec) / 1e5, m.size);
+	free(m.token);
+	identity_unref(who);
+	token_service_free(s);
+	issuer_table_unref(t);
+	policy_unref(p);
+}
+
 /* All groups are needed, or a claim as it is: more than a token holds is refused, nothing is left out. */
 static void
 test_too_large(void)
@@ -714,9 +774,11 @@ main(void)
 	test_keys();
 	test_mint();
 	test_groups_unknown();
+	test_elsewhere();
 	test_too_large();
 	test_attacks();
 	test_kinds();
+	note_costs();
 	EVP_PKEY_free(active);
 	EVP_PKEY_free(next);
 	EVP_PKEY_free(retiring);

@@ -99,6 +99,8 @@ test_claims(void)
 		{ "{\"a\":5}", "{}" },
 		{ "{\"w\":{\"any\":{\"thing\":1}}}", "{\"w\":{\"any\":{\"thing\":1}}}" },
 		{ "{\"w\":null}", "{\"w\":null}" },
+		{ "{\"_claim_names\":{\"w\":\"src\"},\"x\":1}", "{\"_claim_names\":{\"w\":\"src\"}}" },
+		{ "{\"hasgroups\":true}", "{\"hasgroups\":true}" },
 	};
 	struct policy *p = policy_of(STATEMENT("\"issuer:a\"",
 	    ",\"Condition\":{\"StringEquals\":{\"jwt:a.b.c\":[\"1\"],\"jwt:w\":[\"1\"],\"jwt:w.any\":[\"1\"]}}"), true);
@@ -179,6 +181,10 @@ any_identity(json_t **claims)
 	if (dice(3) == 0)
 		json_object_set_new(*claims, "deep.er", json_string("t9"));
 	json_object_set_new(*claims, "noise", json_string("noise"));
+	/* some of it elsewhere: unknown, not absent */
+	parts.groups_unknown = dice(4) == 0;
+	if (dice(4) == 0)
+		json_object_set_new(*claims, "_claim_names", dice(4) == 0 ? json_string("x") : json_pack("{s:s}", dice(2) == 0 ? "team" : "deep", "s"));
 	parts.claims = *claims;
 	return identity_within(&parts, *claims);
 }
