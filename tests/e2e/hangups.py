@@ -7,6 +7,7 @@
 import concurrent.futures
 import os
 import random
+import signal
 import socket
 import struct
 import threading
@@ -19,7 +20,7 @@ REPO = ["repo:up/app"]
 POLICY = {"Version": "2026-11-01", "Statement": [
     {"Sid": "All", "Effect": "Allow", "Principal": ["subject:test/owner"], "Action": ["registry:*"], "Resource": REPO}]}
 ROUNDS, AT_ONCE = 400, 6
-LIMITS = {"upstream-first-byte": "2 s", "body-idle": "2 s", "head-total": "2 s"}
+LIMITS = {"upstream-first-byte": "2 s", "body-idle": "2 s", "head-total": "2 s", "drain": "50 ms"}
 SMALL = [labs.manifest(note=f"hang-up {i}") for i in range(6)]
 # longer than what a worker reads by itself
 LARGE = [labs.manifest(note=f"large {i} " + "x" * 100000) for i in range(3)]
@@ -162,7 +163,7 @@ def aftermath(report, s, g, token, files):
     report.ok(g.descriptors() <= files + 8, "no descriptor more", f"{files} before, {g.descriptors()} now")
 
 
-def storm(lab, report, name, rounds, seed, registry_too):
+def world(lab, name, seed, registry_too):
     s = stubs.Stub()
     # what each connection meets is the seed's; what happens at once is not
     rng, lock, asked = random.Random(seed), threading.Lock(), threading.Event()
@@ -174,11 +175,51 @@ def storm(lab, report, name, rounds, seed, registry_too):
     g.request("GET", "/v2/", token)
     files = g.descriptors()
     s.hook = faulty(s, rng, lock, asked) if registry_too else lambda r: asked.set() or asked.clear()
+    return s, g, token, files, asked
+
+
+def storm(lab, report, name, rounds, seed, registry_too, reloads=False):
+    s, g, token, files, asked = world(lab, name, seed, registry_too)
+    over = threading.Event()
+
+    def reload():
+        while not over.wait(0.1):
+            g.process.child.send_signal(signal.SIGHUP)
+    other = threading.Thread(target=reload)
+    if reloads:
+        other.start()
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda i: one(g, token, f"{seed} {i}", asked), range(rounds)))
+    over.set()
+    if reloads:
+        other.join()
     aftermath(report, s, g, token, files)
     g.stop()
     s.close()
+
+
+def ends(lab, report, seed, times):
+    """The gateway's own end in the middle of it all, with no time for what is under way. Then what it acknowledged is there."""
+    for i in range(times):
+        s, g, token, _, asked = world(lab, f"hangups-end{i}", f"{seed} {i}", True)
+        over, rng = threading.Event(), random.Random(f"end {seed} {i}")
+
+        def load(n):
+            k = 0
+            while not over.is_set():
+                one(g, token, f"{seed} {i} {n} {k}", asked)
+                k += 1
+        threads = [threading.Thread(target=load, args=(n,)) for n in range(AT_ONCE)]
+        for t in threads:
+            t.start()
+        time.sleep(0.5 + rng.random() / 2)
+        status = g.stop()
+        over.set()
+        for t in threads:
+            t.join()
+        ok, said = g.verify()
+        report.ok(status == 0 and ok, f"its own end in the middle of it: {status}", said + g.process.tail(40))
+        s.close()
 
 
 def run(lab, report, which=None):
@@ -186,4 +227,5 @@ def run(lab, report, which=None):
     rounds, seed = int(rounds or ROUNDS), int(seed or int.from_bytes(os.urandom(3)))
     print(f"  note   hangups:{rounds}:{seed}", flush=True)
     storm(lab, report, "hangups-clients", rounds, seed, False)
-    storm(lab, report, "hangups-both", rounds, seed, True)
+    storm(lab, report, "hangups-both", rounds, seed, True, reloads=True)
+    ends(lab, report, seed, 1 + rounds // 50)
