@@ -141,6 +141,8 @@ struct request {
 
 	struct { enum refuse why; struct span sid; } observed;	/* what enforcing would have refused */
 
+	bool hides;			/* observe mode: entries of this list, that is */
+
 	/* our answer */
 	enum refuse refused;
 	struct span detail;		/* for the audit event and the log */

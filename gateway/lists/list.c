@@ -163,6 +163,8 @@ answer(struct request *r)
 	if (l->listing.dropped > 0)
 		log_warn("req=%s upstream=%s msg=%zu names of the list are none of the registry grammar, left out", r->id,
 		    r->upstream_config->alias, l->listing.dropped);
+	if (r->hides && r->observed.why == REFUSE_NONE)
+		metric_add(&r->worker->metrics, METRIC_OBSERVED, 1);
 	r->rest = (struct span){ l->listing.text, l->listing.n };
 	answer_more(r);
 }

@@ -37,6 +37,16 @@ absent(struct request *r, enum policy_key key)
 	r->facts[key] = (struct fact){ .state = FACT_ABSENT };
 }
 
+/* Observe mode shows all there is, and notes that enforcing would not. */
+static bool
+shown(struct request *r, bool allowed)
+{
+	if (allowed || !r->config->observe)
+		return allowed;
+	r->hides = true;
+	return true;
+}
+
 static bool
 repository_visible(struct request *r, struct span repository)
 {
@@ -55,7 +65,7 @@ repository_visible(struct request *r, struct span repository)
 		absent(r, KEY_REGISTRY_REFERENCE_TYPE);
 	}
 	absent(r, KEY_REGISTRY_TAG);
-	return seen || r->config->observe;
+	return shown(r, seen);
 }
 
 static bool
@@ -65,10 +75,8 @@ tag_visible(struct request *r, struct span tag)
 
 	if (!list_some_tags(r))
 		return true;	/* allowed whatever the tag */
-	if (r->config->observe)
-		return true;
 	r->facts[KEY_REGISTRY_TAG] = (struct fact){ .state = FACT_PRESENT, .value = tag };
-	return decide(r, ACTION_ListTags, r->route.repository, &d) == VERDICT_ALLOW;
+	return shown(r, decide(r, ACTION_ListTags, r->route.repository, &d) == VERDICT_ALLOW);
 }
 
 bool

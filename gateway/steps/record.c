@@ -142,6 +142,8 @@ record_request(struct request *r, struct spool_wait *wait)
 		e.observed.reason = refusal_of(r->observed.why)->symbol;
 		e.observed.sid = r->observed.sid;
 	}
+	if (r->hides && e.observed.reason == NULL)
+		e.observed.reason = "entries_hidden";
 	fill_actor(r, &e);
 	fill_registry(r, &e);
 	e.http.method = http_method_name(r->head.method);

@@ -11,13 +11,18 @@ POLICY = {"Version": "2026-11-01", "Statement": [
     {"Sid": "Ci", "Effect": "Allow", "Principal": ["subject:test/ci"], "Action": ["registry:Push*", "registry:Pull*"],
      "Resource": ["repo:up/app"]},
     {"Sid": "NoFrozen", "Effect": "Deny", "Principal": ["*"], "Action": ["registry:PushManifest"], "Resource": ["repo:up/app"],
-     "Condition": {"StringEquals": {"registry:Tag": ["frozen"]}}, "Message": "frozen"}]}
+     "Condition": {"StringEquals": {"registry:Tag": ["frozen"]}}, "Message": "frozen"},
+    {"Sid": "Lists", "Effect": "Allow", "Principal": ["subject:test/lister"], "Action": ["registry:ListTags"], "Resource": ["repo:up/app"],
+     "Condition": {"StringLike": {"registry:Tag": ["v*"]}}},
+    {"Sid": "Catalog", "Effect": "Allow", "Principal": ["subject:test/lister"], "Action": ["registry:ListRepositories"],
+     "Resource": ["*"]}]}
 
 
 def run(lab, report):
     stub = stubs.Stub()
+    stub.put("app/hidden", "v1", labs.OCI_MANIFEST, ONE)
     g = labs.Gateway(lab, "observe", stub.origin, POLICY, mode="observe").start()
-    tokens = {who: lab.signer.token(who) for who in ("ci", "other")}
+    tokens = {who: lab.signer.token(who) for who in ("ci", "other", "lister")}
     report.ok("observe" in g.process.tail(100), "the log says so", g.process.tail())
 
     def ask(who, method, target, status, observed, body=None, sid=None, token=None):
@@ -43,6 +48,11 @@ def run(lab, report):
     ask("ci", "DELETE", "/v2/app/manifests/v1", 202, "not_allowed")
     r = ask("other", "GET", "/v2/app/tags/list", 200, "not_allowed")
     report.ok(b"frozen" in r.body, "lists are whole", repr(r))
+    # lists of which policy hides a part
+    r = ask("lister", "GET", "/v2/app/tags/list", 200, "entries_hidden")
+    report.ok(b"frozen" in r.body and b"v2" in r.body, "it is whole", repr(r))
+    r = ask("lister", "GET", "/v2/_catalog", 200, "entries_hidden")
+    report.ok(b'"app"' in r.body and b'"app/hidden"' in r.body, "so is the catalog", repr(r))
     # what is not policy's stands
     ask("nobody", "GET", "/v2/app/manifests/v1", 401, None)
     ask("bad", "GET", "/v2/app/manifests/v1", 401, None, token=tokens["ci"][:-8] + "AAAAAAAA")
