@@ -13,6 +13,7 @@
 
 #define EVERY_MS	2000	/* a look at what is known */
 #define FRESH_MS	8000	/* an outcome younger than that is good enough */
+#define SLOW_MS		5000	/* a question so old, and nobody else was answered meanwhile: it is down, whatever comes later */
 #define BEAT_MEMORY	131072u
 #define HEAD_MAX	4096u
 
@@ -25,6 +26,7 @@ struct beat {
 	struct exchange *exchange;
 	struct beat *next, **prev;
 	size_t upstream;
+	int64_t began;			/* monotonic ms */
 };
 
 struct pulse {
@@ -117,6 +119,7 @@ ask(struct pulse *p, size_t upstream)
 	b->pulse = p;
 	b->serving = serving_ref(v);
 	b->upstream = upstream;
+	b->began = loop_monotonic_ms(p->worker->loop);
 	b->next = p->beats;
 	b->prev = &p->beats;
 	if (p->beats != NULL)
@@ -139,6 +142,18 @@ is_asked(const struct pulse *p, size_t upstream)
 	return false;
 }
 
+/* Upstreams that take a question and say nothing would be up until limits.upstream-first-byte is over. */
+static void
+note_slow(const struct pulse *p, int64_t now)
+{
+	for (const struct beat *b = p->beats; b != NULL; b = b->next) {
+		_Atomic int64_t *outcome = &b->serving->setup->outcomes[b->upstream];
+
+		if (now - b->began > SLOW_MS && llabs(atomic_load_explicit(outcome, memory_order_relaxed)) < b->began)
+			atomic_store_explicit(outcome, -now, memory_order_relaxed);
+	}
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -151,6 +166,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (p->worker->draining || v == NULL)
 		return;
+	note_slow(p, now);
 	for (size_t i = 0; i < v->config->n_upstream; i++) {
 		int64_t last = atomic_load_explicit(&v->setup->outcomes[i], memory_order_relaxed);
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 
 import lab as labs
 import stub as stubs
@@ -43,6 +44,14 @@ def run(lab, report):
     report.ok(status == 503 and said["upstream"] == {"up": "down"} and not said["ready"], "upstream hangs up: not ready", f"{status} {said}")
     report.ok(g.admin("/healthz")[0] == 200, "but healthy: a restart would not help")
     report.ok(metric("tidewaiter_ready") == "0" and metric('tidewaiter_upstream_up{upstream="up"}') == "0", "and in the metrics")
+    stub.hook = None
+    report.ok(ready(15)[0] == 200, "upstream is back")
+    hung = threading.Event()
+    stub.hook = lambda r: hung.wait(60) and None
+    status, said = unready(20)
+    report.ok(status == 503 and said["upstream"] == {"up": "down"}, "upstream takes questions and says nothing: not ready, and soon",
+              f"{status} {said}")
+    hung.set()
     stub.hook = None
     report.ok(ready(15)[0] == 200, "upstream is back")
     os.rename(os.path.join(g.dir, "tags.db"), os.path.join(g.dir, "elsewhere"))
