@@ -141,6 +141,9 @@ generated: $(B)/tidewaiter ## write what is made from the tables of the policy l
 	@$(B)/tidewaiter policy reference >$(B)/generated && sed -i -e '/^<!-- begin generated/,/^<!-- end generated/{//!d}' \
 	    -e '/^<!-- begin generated/r $(B)/generated' policy/MANUAL.md
 
+bench-policy: $(B)/bench_policy ## the policy engine at 10 to 100,000 statements, beside casbin, Cedar and iam-simulate (npm)
+	@BENCH_POLICY=$(B)/bench_policy tests/bench/policy/run
+
 lint: ## format, banned functions, function length, shell scripts
 	@tests/lint
 

@@ -33,6 +33,17 @@ enum tri {
 	TRI_LATER,
 };
 
+/* What a claim was, the last time it was asked for. */
+struct claim_seen {
+	const char *path; /* of the snapshot, so that the address tells */
+	enum fact_state state;
+	bool many;
+	size_t n;
+	struct span text;
+	const json_t *array;
+};
+#define CLAIMS_SEEN 4u
+
 /* One question while it is answered (eval.c). */
 struct evaluation {
 	const struct policy *p;
@@ -40,6 +51,8 @@ struct evaluation {
 	struct span resource;
 	struct key_set need; /* keys of every LATER met */
 	struct key_set missing, unknowns; /* keys met absent and unknown */
+	struct claim_seen claims[CLAIMS_SEEN]; /* the latest, in turn */
+	unsigned n_claims; /* seen so far */
 	bool zones_known; /* net:Zone is computed once a question */
 	enum fact_state zones_state;
 	size_t n_zones;

@@ -220,7 +220,7 @@ enum tri
 atom_matches(struct evaluation *q, const struct atom *atom)
 {
 	enum tri t;
-	struct value v;
+	UNSET struct value v; /* key_value() sets what is read */
 
 	key_value(q, &atom->key, &v);
 	if (v.state == FACT_LATER) {

@@ -4,7 +4,7 @@
  *
  * A statement is found by one of
  *   - each of its resources: the whole text, the text before its first wildcard or variable, or that behind its last;
- *   - each of its principals, when they are names without wildcards;
+ *   - each of its principals: the whole name, or the text before its first wildcard;
  *   - each value of one StringEquals on a key that is known from the head of a request (but not when near misses are
  *     looked for: they fail by that very value).
  * Which one is chosen when all statements are known: the one whose fullest bucket is the emptiest. A request asks for
@@ -27,6 +27,7 @@ enum tag {
 	TAG_PREFIX,
 	TAG_SUFFIX,
 	TAG_PRINCIPAL,
+	TAG_PRINCIPAL_PREFIX,
 	TAG_VALUE, /* + number of the equality */
 	TAG_VALUE_UNKNOWN = TAG_VALUE + EQUALITIES_MAX,
 };
@@ -42,13 +43,18 @@ struct bucket {
 struct slot {
 	uint32_t number, actions;
 };
+/* Of beginnings or ends that are looked for. */
+struct lengths {
+	uint64_t bits[LENGTH_MAX / 64 + 1];
+	size_t longest;
+};
 struct index {
 	const struct statement *statements;
 	struct bucket *buckets;
 	size_t mask;
 	struct slot *slots;
-	uint64_t prefixes[LENGTH_MAX / 64 + 1], suffixes[LENGTH_MAX / 64 + 1]; /* bits of lengths in use */
-	bool principals;
+	struct lengths prefixes, suffixes, principals; /* in use */
+	bool by_principals;
 	struct key_ref equalities[EQUALITIES_MAX];
 	bool used[EQUALITIES_MAX]; /* some statement is found by it */
 	size_t n_equalities;
@@ -64,13 +70,19 @@ key_of(enum tag tag, uint64_t hash, size_t length)
 }
 
 static uint64_t
-prefix_key(struct span s, size_t length)
+beginning_key(enum tag tag, struct span s, size_t length)
 {
 	uint64_t h = HASH_START;
 
 	for (size_t i = 0; i < length; i++)
 		h = hash_byte(h, s.p[i]);
-	return key_of(TAG_PREFIX, h, length);
+	return key_of(tag, h, length);
+}
+
+static uint64_t
+prefix_key(struct span s, size_t length)
+{
+	return beginning_key(TAG_PREFIX, s, length);
 }
 
 static uint64_t
@@ -84,15 +96,16 @@ suffix_key(struct span s, size_t length)
 }
 
 static void
-set_length(uint64_t *lengths, size_t n)
+set_length(struct lengths *l, size_t n)
 {
-	lengths[n / 64] |= (uint64_t)1 << (n % 64);
+	l->bits[n / 64] |= (uint64_t)1 << (n % 64);
+	l->longest = n > l->longest ? n : l->longest;
 }
 
 static bool
-has_length(const uint64_t *lengths, size_t n)
+has_length(const struct lengths *l, size_t n)
 {
-	return lengths[n / 64] >> (n % 64) & 1u;
+	return l->bits[n / 64] >> (n % 64) & 1u;
 }
 
 static size_t
@@ -162,14 +175,23 @@ count_key(struct builder *b, uint64_t key)
 
 /* ---- the ways to find a statement ---- */
 
-/* Principals without wildcard; never everybody. */
+/* Principals that begin with something; never everybody. */
 static bool
 by_principal(const struct statement *s)
 {
 	for (size_t i = 0; i < s->n_principals; i++)
-		if (!pattern_is_literal(&s->principals[i]))
+		if (pattern_prefix(&s->principals[i]).n == 0)
 			return false;
 	return s->n_principals > 0 && s->n_principals <= KEYS_MAX && !s->not_principal;
+}
+
+static uint64_t
+principal_key(const struct pattern *p)
+{
+	struct span prefix = pattern_prefix(p);
+
+	return pattern_is_literal(p) ? key_of(TAG_PRINCIPAL, hash_span(prefix), 0) :
+				       beginning_key(TAG_PRINCIPAL_PREFIX, prefix, cut(prefix.n));
 }
 
 static bool
@@ -252,7 +274,7 @@ count_statement(struct builder *b, const struct statement *s)
 		for (size_t n = resource_keys(&s->resources[i], keys); n > 0; n--)
 			count_key(b, keys[n - 1]);
 	for (size_t i = 0; i < s->n_principals && by_principal(s); i++)
-		count_key(b, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0));
+		count_key(b, principal_key(&s->principals[i]));
 	for (size_t i = 0; b->values && i < s->n_atoms; i++) {
 		size_t equality = by_value(&s->atoms[i]) ? equality_of(b->x, &s->atoms[i].key) : EQUALITIES_MAX;
 
@@ -311,7 +333,7 @@ principal_cost(struct builder *b, const struct statement *s)
 	uint32_t worst = 0;
 
 	for (size_t i = 0; i < s->n_principals; i++) {
-		uint32_t n = count_at(b, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0))->n;
+		uint32_t n = count_at(b, principal_key(&s->principals[i]))->n;
 
 		worst = n > worst ? n : worst;
 	}
@@ -341,9 +363,9 @@ add_by_resource(struct builder *b, const struct statement *s)
 
 		add(b, s, resource_best(b, p, &suffix));
 		if (suffix)
-			set_length(b->x->suffixes, cut(pattern_suffix(p).n));
+			set_length(&b->x->suffixes, cut(pattern_suffix(p).n));
 		else if (!pattern_is_literal(p))
-			set_length(b->x->prefixes, cut(pattern_prefix(p).n));
+			set_length(&b->x->prefixes, cut(pattern_prefix(p).n));
 	}
 }
 
@@ -351,9 +373,12 @@ static void
 add_by_principal(struct builder *b, const struct statement *s)
 {
 	b->x->stats.by_principal++;
-	b->x->principals = true;
-	for (size_t i = 0; i < s->n_principals; i++)
-		add(b, s, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0));
+	b->x->by_principals = true;
+	for (size_t i = 0; i < s->n_principals; i++) {
+		add(b, s, principal_key(&s->principals[i]));
+		if (!pattern_is_literal(&s->principals[i]))
+			set_length(&b->x->principals, cut(pattern_prefix(&s->principals[i]).n));
+	}
 	/* for those who may be in a group without its being known */
 	for (size_t i = 0; i < s->n_principals; i++) {
 		if (span_starts(pattern_prefix(&s->principals[i]), SPAN("group:"))) {
@@ -383,7 +408,7 @@ add_statement(struct builder *b, const struct statement *s)
 	bool principal = false;
 
 	if (is_general(s)) {
-		set_length(b->x->prefixes, 0);
+		set_length(&b->x->prefixes, 0);
 		add(b, s, prefix_key(SPAN_NONE, 0));
 		return;
 	}
@@ -459,7 +484,7 @@ fill(struct builder *b, struct arena *a)
 		x->stats.largest = to->n > x->stats.largest ? to->n : x->stats.largest;
 	}
 	x->stats.entries = b->n;
-	x->stats.always = has_length(x->prefixes, 0) ? bucket_at(x, prefix_key(SPAN_NONE, 0))->n : 0;
+	x->stats.always = has_length(&x->prefixes, 0) ? bucket_at(x, prefix_key(SPAN_NONE, 0))->n : 0;
 	return true;
 }
 
@@ -500,14 +525,42 @@ struct asking {
 	void *ctx;
 };
 
+/* In a big bucket memory is what takes time: it is asked for before it is needed. */
+#define AHEAD 2
+static void
+fetch_ahead(const struct statement *s)
+{
+	__builtin_prefetch(s);
+	__builtin_prefetch((const char *)s + 64);
+	__builtin_prefetch((const char *)s + 128);
+}
+
 static void
 offer(const struct asking *a, uint64_t key)
 {
 	const struct bucket *b = bucket_at(a->x, key);
 
-	for (const struct slot *s = a->x->slots + b->first, *end = s + b->n; s < end; s++)
+	for (const struct slot *s = a->x->slots + b->first, *end = s + b->n; s < end; s++) {
+		if (s + AHEAD < end)
+			fetch_ahead(&a->x->statements[s[AHEAD].number]);
 		if ((s->actions & a->action) && !a->visit(a->ctx, &a->x->statements[s->number]))
 			return;
+	}
+}
+
+/* By the beginnings of a text whose length is in use. */
+static void
+offer_beginnings(const struct asking *a, enum tag tag, const struct lengths *lengths, struct span text)
+{
+	uint64_t h = HASH_START;
+	size_t n = text.n < lengths->longest ? text.n : lengths->longest;
+
+	for (size_t i = 0; i <= n; i++) {
+		if (has_length(lengths, i))
+			offer(a, key_of(tag, h, i));
+		if (i < n)
+			h = hash_byte(h, text.p[i]);
+	}
 }
 
 static void
@@ -515,21 +568,27 @@ offer_resource(const struct asking *a, struct span resource)
 {
 	const struct index *x = a->x;
 	uint64_t h = HASH_START;
-	size_t n = cut(resource.n);
+	size_t n = resource.n < x->suffixes.longest ? resource.n : x->suffixes.longest;
 
-	for (size_t i = 0; i <= n; i++) {
-		if (has_length(x->prefixes, i))
-			offer(a, key_of(TAG_PREFIX, h, i));
-		if (i < n)
-			h = hash_byte(h, resource.p[i]);
-	}
-	h = HASH_START;
+	offer_beginnings(a, TAG_PREFIX, &x->prefixes, resource);
 	for (size_t i = 0; i < n; i++) {
 		h = hash_byte(h, resource.p[resource.n - 1 - i]);
-		if (has_length(x->suffixes, i + 1))
+		if (has_length(&x->suffixes, i + 1))
 			offer(a, key_of(TAG_SUFFIX, h, i + 1));
 	}
 	offer(a, key_of(TAG_WHOLE, hash_span(resource), 0));
+}
+
+static void
+offer_principals(const struct asking *a, const struct identity *who)
+{
+	for (size_t i = 0; i < who->n_ids; i++) {
+		offer(a, key_of(TAG_PRINCIPAL, hash_span(who->ids[i]), 0));
+		if (a->x->principals.longest > 0)
+			offer_beginnings(a, TAG_PRINCIPAL_PREFIX, &a->x->principals, who->ids[i]);
+	}
+	if (who->groups_unknown)
+		offer(a, key_of(TAG_PRINCIPAL, hash_span(SPAN("group:")), 0));
 }
 
 static void
@@ -557,10 +616,8 @@ index_each(const struct index *x, struct evaluation *q, index_visit *visit, void
 	if (x->stats.entries == 0)
 		return;
 	offer_resource(&a, q->resource);
-	for (size_t i = 0; i < q->r->who->n_ids && x->principals; i++)
-		offer(&a, key_of(TAG_PRINCIPAL, hash_span(q->r->who->ids[i]), 0));
-	if (q->r->who->groups_unknown && x->principals)
-		offer(&a, key_of(TAG_PRINCIPAL, hash_span(SPAN("group:")), 0));
+	if (x->by_principals)
+		offer_principals(&a, q->r->who);
 	for (size_t i = 0; i < x->n_equalities; i++)
 		if (x->used[i])
 			offer_value(&a, i);
@@ -645,10 +702,10 @@ index_way(const struct index *x, const struct statement *s, struct index_way *ou
 	}
 	if (way_by_value(x, s, out))
 		return;
-	if (x->principals && by_principal(s) &&
-	    held(x, s, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[0])), 0), out)) {
+	if (x->by_principals && by_principal(s) &&
+	    held(x, s, principal_key(&s->principals[0]), out)) {
 		for (size_t i = 1; i < s->n_principals; i++)
-			(void)held(x, s, key_of(TAG_PRINCIPAL, hash_span(pattern_prefix(&s->principals[i])), 0), out);
+			(void)held(x, s, principal_key(&s->principals[i]), out);
 		out->by = WAY_PRINCIPAL;
 		return;
 	}

@@ -295,6 +295,30 @@ value_of_claim(const struct policy_request *r, struct span path, struct value *o
 	}
 }
 
+/* A hundred statements that ask for the same claim look it up once. */
+static void
+value_of_claim_seen(struct evaluation *q, struct span path, struct value *out)
+{
+	unsigned known = q->n_claims < CLAIMS_SEEN ? q->n_claims : CLAIMS_SEEN;
+	struct claim_seen *c;
+
+	for (unsigned i = 0; i < known; i++) {
+		c = &q->claims[i];
+		if (c->path == path.p) {
+			out->state = c->state;
+			out->many = c->many;
+			out->n = c->n;
+			out->text = c->text;
+			out->array = c->array;
+			return;
+		}
+	}
+	value_of_claim(q->r, path, out);
+	if (out->text.p == out->buf)
+		return; /* a number's text is the caller's */
+	q->claims[q->n_claims++ % CLAIMS_SEEN] = (struct claim_seen){ path.p, out->state, out->many, out->n, out->text, out->array };
+}
+
 /* ---- what the engine knows itself: time, age, zones ---- */
 
 static void
@@ -403,7 +427,7 @@ key_value(struct evaluation *q, const struct key_ref *ref, struct value *out)
 	if (ref->key == KEY_OTHER) {
 		value_of_other(q->r->any_context, ref->param, out);
 	} else if (ref->key == KEY_JWT) {
-		value_of_claim(q->r, ref->param, out);
+		value_of_claim_seen(q, ref->param, out);
 	} else if (ref->key == KEY_PRINCIPAL_IDS) {
 		out->state = who->groups_unknown ? FACT_UNKNOWN : FACT_PRESENT;
 		out->many = true;

@@ -44,6 +44,16 @@ parse_count(const json_t *v)
 	return json_is_array(v) ? json_array_size(v) : 1;
 }
 
+/* What is too long for every reader of strings is not quoted: its reason would be lost behind it. */
+static bool
+add_one(struct policy_reader *r, const struct place *at, const char *what, struct span s, add_string *add, void *to, size_t i)
+{
+	if (s.n <= PATTERN_MAX)
+		return add(r, at, s, to, i);
+	parse_problem(r, at, LINT_E100, "%s has a string longer than %u bytes", what, PATTERN_MAX);
+	return false;
+}
+
 bool
 parse_strings(struct policy_reader *r, const struct place *at, const char *what, const json_t *v, add_string *add,
     void *to)
@@ -51,7 +61,7 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 	bool ok = true;
 
 	if (json_is_string(v))
-		return add(r, at, parse_text(v), to, 0);
+		return add_one(r, at, what, parse_text(v), add, to, 0);
 	if (!json_is_array(v)) {
 		parse_problem(r, at, LINT_E100, "%s is not a string or an array of strings", what);
 		return false;
@@ -67,7 +77,7 @@ parse_strings(struct policy_reader *r, const struct place *at, const char *what,
 		if (!json_is_string(s)) {
 			parse_problem(r, &here, LINT_E100, "%s is not an array of strings", what);
 			ok = false;
-		} else if (!add(r, &here, parse_text(s), to, i)) {
+		} else if (!add_one(r, &here, what, parse_text(s), add, to, i)) {
 			ok = false;
 		}
 	}

@@ -323,10 +323,25 @@ resolve(const struct pattern *p, unsigned flags, struct evaluation *q, struct pu
 	return all;
 }
 
+/* A text of the pattern while it is matched. */
+struct piece {
+	struct span text;
+	bool lower; /* its letters become small ones */
+};
+
+/* Whether s begins with it. */
 static bool
-same_byte(char a, char b, bool nocase)
+begins_with(struct span s, struct piece x, bool nocase)
 {
-	return a == b || (nocase && ascii_lower(a) == ascii_lower(b));
+	if (!nocase && !x.lower)
+		return memcmp(s.p, x.text.p, x.text.n) == 0;
+	for (size_t i = 0; i < x.text.n; i++) {
+		char c = x.lower ? ascii_lower(x.text.p[i]) : x.text.p[i];
+
+		if (c != s.p[i] && !(nocase && ascii_lower(c) == ascii_lower(s.p[i])))
+			return false;
+	}
+	return true;
 }
 
 /* Where the character (UTF-8) at i ends; of what is none, each byte is one. */
@@ -340,53 +355,92 @@ character_end(struct span s, size_t i)
 	return end;
 }
 
+/* A match that has to try more than this is UNKNOWN: some milliseconds at worst, whatever stands in pattern and value. */
+#define WORK_MAX (1u << 16)
+
+struct match {
+	size_t part, i; /* next to match, of the pattern and of the subject */
+	size_t after_star, star_end; /* of the last star: the part behind it, and where it ends; SIZE_MAX: none yet */
+	size_t work;
+};
+
+/* The last star takes more: one character, or as many as it takes to get to the text behind it. False: it cannot. */
+static bool
+star_takes(struct match *m, const struct piece *behind, bool more, struct span s)
+{
+	size_t from = more ? character_end(s, m->star_end) : m->star_end;
+	const char *hit = s.p + from;
+
+	m->work++;
+	if (behind != NULL && behind->text.n > 0) {
+		hit = from > s.n ? NULL : memmem(s.p + from, s.n - from, behind->text.p, behind->text.n);
+		m->work += ((hit == NULL ? s.n : (size_t)(hit - s.p)) - from + behind->text.n) / 16;
+	}
+	if (hit == NULL)
+		return false;
+	m->part = m->after_star;
+	m->i = m->star_end = (size_t)(hit - s.p);
+	return true;
+}
+
 /*
  * Greedy: each star takes as little as it can, and only the last one met ever takes more. When the subject ends
  * before the pattern does, a longer star leaves even less: no match.
  */
-static bool
+static enum tri
 matches(const struct pattern *p, const struct put_in *values, bool nocase, struct span s)
 {
-	size_t part = 0, offset = 0, i = 0, after_star = SIZE_MAX, star_end = 0;
+	struct match m = { .after_star = SIZE_MAX };
+	struct piece star_text = { .lower = false }; /* the text behind the last star, where it can be looked for */
+	bool search = false;
 
-	for (;;) {
-		const struct part *at = part < p->n ? &p->parts[part] : NULL;
-		struct span text = SPAN_NONE;
-		bool lower = false;
+	if (s.p == NULL)
+		s = SPAN("");
+	while (m.work < WORK_MAX) {
+		const struct part *at = m.part < p->n ? &p->parts[m.part] : NULL;
+		struct piece x = { .lower = false };
+		bool ok;
 
+		if (at != NULL && (at->kind == PART_TEXT || at->kind == PART_VARIABLE)) {
+			x.text = at->kind == PART_TEXT ? at->text : values[at->variable].text;
+			x.lower = at->kind == PART_VARIABLE && values[at->variable].lower;
+		}
 		if (at != NULL && at->kind == PART_ANY) {
-			if (part + 1 == p->n)
-				return true;
-			after_star = ++part;
-			star_end = i;
-			offset = 0;
+			if (m.part + 1 == p->n)
+				return TRI_YES;
+			m.after_star = ++m.part;
+			m.star_end = m.i;
+			search = false;
 			continue;
 		}
-		if (at != NULL && at->kind != PART_ONE) {
-			lower = at->kind == PART_VARIABLE && values[at->variable].lower;
-			text = at->kind == PART_TEXT ? at->text : values[at->variable].text;
-			if (offset == text.n) {
-				part++;
-				offset = 0;
-				continue;
-			}
+		if (m.part == m.after_star && !search && !nocase && !x.lower && x.text.n > 0) {
+			search = true;
+			star_text = x;
+			if (!star_takes(&m, &star_text, false, s))
+				return TRI_NO;
 		}
-		if (i == s.n)
-			return at == NULL;
-		if (at != NULL && at->kind == PART_ONE) {
-			part++;
-			i = character_end(s, i);
-		} else if (at != NULL && same_byte(lower ? ascii_lower(text.p[offset]) : text.p[offset], s.p[i], nocase)) {
-			offset++;
-			i++;
-		} else if (after_star != SIZE_MAX) {
-			i = star_end = character_end(s, star_end);
-			part = after_star;
-			offset = 0;
+		m.work += 1 + x.text.n / 16;
+		if (at == NULL) {
+			if (m.i == s.n)
+				return TRI_YES;
+			ok = false;
+		} else if (at->kind == PART_ONE) {
+			if (m.i == s.n)
+				return TRI_NO;
+			m.i = character_end(s, m.i);
+			ok = true;
 		} else {
-			return false;
+			if (s.n - m.i < x.text.n)
+				return TRI_NO;
+			ok = x.text.n == 0 || begins_with(span_skip(s, m.i), x, nocase);
+			m.i += ok ? x.text.n : 0;
 		}
+		if (ok)
+			m.part++;
+		else if (m.after_star == SIZE_MAX || m.star_end == s.n || !star_takes(&m, search ? &star_text : NULL, true, s))
+			return TRI_NO;
 	}
+	return TRI_UNKNOWN;
 }
 
 bool
@@ -400,7 +454,7 @@ pattern_has_values(const struct pattern *p, struct evaluation *q)
 enum tri
 pattern_match(const struct pattern *p, unsigned flags, struct evaluation *q, struct span s)
 {
-	struct put_in values[VARIABLES_MAX];
+	UNSET struct put_in values[VARIABLES_MAX];
 	bool nocase = (flags & PATTERN_NOCASE) != 0;
 	enum tri ready;
 
@@ -414,5 +468,5 @@ pattern_match(const struct pattern *p, unsigned flags, struct evaluation *q, str
 		if (ready != TRI_YES)
 			return ready;
 	}
-	return matches(p, values, nocase, s) ? TRI_YES : TRI_NO;
+	return matches(p, values, nocase, s);
 }

@@ -20,6 +20,7 @@ struct regex {
 	struct regex *next;
 	pcre2_code *code;
 	pcre2_match_context *limits;
+	bool compiled; /* to machine code */
 };
 
 static bool
@@ -76,6 +77,7 @@ regex_new(struct span s, struct regex **list, size_t *bytes, char *err, size_t e
 	pcre2_jit_compile(x->code, PCRE2_JIT_COMPLETE);	/* without it: slower, by the same limits */
 	pcre2_pattern_info(x->code, PCRE2_INFO_SIZE, &size);
 	pcre2_pattern_info(x->code, PCRE2_INFO_JITSIZE, &jit);
+	x->compiled = jit > 0;
 	*bytes += sizeof *x + size + jit;
 	x->next = *list;
 	*list = x;
@@ -128,16 +130,19 @@ scratch_free(void *p, void *ctx)
 enum regex_result
 regex_match(const struct regex *x, struct span s)
 {
-	struct scratch scratch = { .used = 0 };
+	UNSET struct scratch scratch;
 	pcre2_general_context *general;
 	pcre2_match_data *match;
 	int rc = PCRE2_ERROR_NOMEMORY;
 
 	if (s.n > REGEX_SUBJECT_MAX)
 		return REGEX_UNKNOWN;
+	scratch.used = 0;
 	general = pcre2_general_context_create(scratch_alloc, scratch_free, &scratch);
 	match = general == NULL ? NULL : pcre2_match_data_create(1, general);
-	if (match != NULL)
+	if (match != NULL && x->compiled)
+		rc = pcre2_jit_match(x->code, (PCRE2_SPTR)(s.n == 0 ? "" : s.p), s.n, 0, 0, match, x->limits);
+	else if (match != NULL)
 		rc = pcre2_match(x->code, (PCRE2_SPTR)(s.n == 0 ? "" : s.p), s.n, 0, 0, match, x->limits);
 	pcre2_match_data_free(match);
 	pcre2_general_context_free(general);

@@ -248,6 +248,7 @@ evaluation_begin(struct evaluation *q, const struct policy *p, const struct poli
 	q->r = r;
 	q->need = q->missing = q->unknowns = none;
 	q->zones_known = false;
+	q->n_claims = 0;
 	if (r->who == NULL)
 		return false;
 	if (p->bundle->any_vocabulary) {

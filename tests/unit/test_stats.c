@@ -45,9 +45,9 @@ static const struct {
 	{ "Two", WAY_RESOURCE, 1, NULL },
 	{ "Principal", WAY_PRINCIPAL, 1, NULL },
 	{ "Value", WAY_VALUE, 1, NULL },
-	{ "Repo", WAY_RESOURCE, 3, "Resource names no repository" },
-	{ "Repo2", WAY_RESOURCE, 3, "no condition finds it" },
-	{ "Repo3", WAY_RESOURCE, 3, "a Principal has a wildcard" },
+	{ "Repo", WAY_RESOURCE, 2, "Resource names no repository" },
+	{ "Repo2", WAY_RESOURCE, 2, "no condition finds it" },
+	{ "Repo3", WAY_PRINCIPAL, 1, NULL },
 	{ "Star1", WAY_ALWAYS, 3, "Principal is everybody" },
 	{ "Star2", WAY_ALWAYS, 3, "no StringEquals finds it" },
 	{ "Mixed", WAY_ALWAYS, 3, "no condition finds it" }, /* one resource says much, the other nothing */
