@@ -332,7 +332,10 @@ request_want_body(struct request *r, enum body_sink sink)
 	conn_want_body(r->conn, true);
 }
 
-/* True when the body comes in slower than limits.body-min-rate, counting only time spent waiting for it. */
+/*
+ * True when the body comes in slower than limits.body-min-rate, counting only time spent waiting for it. What is held in
+ * memory meanwhile is at most 4 MiB, and has no more than limits.body-grace: nobody keeps it there by dribbling.
+ */
 static bool
 too_slow(struct request *r)
 {
@@ -341,8 +344,8 @@ too_slow(struct request *r)
 
 	r->waited += now - r->waiting_since;
 	r->waiting_since = now;
-	return r->waited > limits->body_grace &&
-	    r->bytes_in * 1000 / (uint64_t)r->waited < limits->body_min_rate;
+	return r->waited > limits->body_grace && (r->sink == SINK_COLLECT ||
+	    r->bytes_in * 1000 / (uint64_t)r->waited < limits->body_min_rate);
 }
 
 static bool

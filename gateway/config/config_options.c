@@ -221,7 +221,7 @@ const struct config_option config_options[] = {
 	LIMIT(TIME, "head-total", "10 s", "100 ms", "5 min", head_total, "whole head, from its first byte"),
 	LIMIT(TIME, "keep-alive", "60 s", "100 ms", "1 h", keep_alive, "first byte of a further request"),
 	LIMIT(TIME, "body-idle", "30 s", "100 ms", "10 min", body_idle, "next bytes of a body"),
-	LIMIT(TIME, "body-grace", "60 s", "0 s", "1 h", body_grace, "body-min-rate counts from here on"),
+	LIMIT(TIME, "body-grace", "60 s", "0 s", "1 h", body_grace, "a manifest has so long; of other bodies body-min-rate counts from here on"),
 	LIMIT(SIZE, "body-min-rate", "1 KiB", "0", "1 GiB", body_min_rate, "bytes of a body a second; 0: no limit"),
 	LIMIT(TIME, "write-idle", "60 s", "100 ms", "1 h", write_idle, "peer takes none of what we send"),
 	LIMIT(TIME, "connection-age", "1 h", "100 ms", "24 h", connection_age, "no further request after it"),

@@ -222,10 +222,42 @@ def ends(lab, report, seed, times):
         s.close()
 
 
+def slow(lab, report):
+    """A manifest is held in memory while it comes: it has limits.body-grace, at whatever rate. What is passed on has its rate."""
+    s = stubs.Stub()
+    g = labs.Gateway(lab, "hangups-slow", s.origin, POLICY, limits={"body-grace": "1 s", "body-min-rate": "1 KiB"}).start()
+    token = lab.signer.token("owner")
+    where = g.request("POST", "/v2/app/blobs/uploads/", token).header("location")
+    for what, said in (("manifest", head("PUT", "/v2/app/manifests/slow", token, None,
+                                         f"Content-Type: {labs.OCI_MANIFEST}\r\nContent-Length: {len(LARGE[0])}\r\n")),
+                       ("blob", head("PATCH", where, token, None, f"Content-Length: {len(LARGE[0])}\r\n"))):
+        c, begun, at = g.client(), time.monotonic(), 0
+        c.send(said)
+        try:
+            while time.monotonic() - begun < 3:
+                c.send(LARGE[0][at:at + 400])   # 4 KiB/s
+                at += 400
+                time.sleep(0.1)
+                c.sock.settimeout(0.001)
+                try:
+                    c.more()
+                    break
+                except (TimeoutError, socket.timeout):
+                    c.sock.settimeout(10)
+        except (OSError, labs.Closed):
+            pass
+        refused = b" 408 " in c.buffer
+        report.ok(refused == (what == "manifest"), f"a {what} at 4 KiB/s: {'408' if refused else 'goes on'}", repr(c.buffer[:200]))
+        c.close()
+    g.stop()
+    s.close()
+
+
 def run(lab, report, which=None):
     rounds, _, seed = (which[0] if which else "").partition(":")
     rounds, seed = int(rounds or ROUNDS), int(seed or int.from_bytes(os.urandom(3)))
     print(f"  note   hangups:{rounds}:{seed}", flush=True)
     storm(lab, report, "hangups-clients", rounds, seed, False)
     storm(lab, report, "hangups-both", rounds, seed, True, reloads=True)
+    slow(lab, report)
     ends(lab, report, seed, 1 + rounds // 50)
