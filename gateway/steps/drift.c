@@ -159,10 +159,17 @@ on_looked(struct mail *m)
 		remember(w->worker, w->key, DRIFTED_MS);
 		report(w);
 		break;
-	case LEDGER_ABSENT:	/* never pushed through here */
-	case LEDGER_BUSY:	/* a push is under way: upstream may have either */
 	case LEDGER_CLAIMED_OTHER:
-	case LEDGER_UNRESOLVED:
+	case LEDGER_UNRESOLVED:	/* upstream may have what is claimed, or what stood before it */
+		if (w->op.old_digest[0] == '\0' || ledger_digest_same(w->op.old_digest, w->op.digest) ||
+		    ledger_digest_same(w->op.current_digest, w->op.digest))
+			break;
+		memcpy(w->op.current_digest, w->op.old_digest, sizeof w->op.current_digest);
+		remember(w->worker, w->key, DRIFTED_MS);
+		report(w);
+		break;
+	case LEDGER_ABSENT:	/* never pushed through here */
+	case LEDGER_BUSY:
 	case LEDGER_DOWN:	/* said by the ledger itself */
 	case LEDGER_RESTORED:
 	case LEDGER_MANY:

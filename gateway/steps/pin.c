@@ -17,6 +17,8 @@ struct pin {
 	struct ledger_op op;		/* while `asking`, the ledger's */
 	struct request *request;	/* NULL: over before the ledger answered */
 	bool asking, by_digest;
+	char known[LEDGER_DIGEST];	/* what was confirmed, or stood before a claim */
+	char claimed[LEDGER_DIGEST];	/* a push of that is under way, or ended nobody knows how: upstream may have either */
 	struct peek peek;		/* what upstream has */
 	char bytes[];			/* names for the ledger */
 };
@@ -66,12 +68,12 @@ drifted(struct request *r, struct span found)
 {
 	struct pin *p = r->pin;
 
-	drift_report(r, found, span_of(p->op.current_digest));
+	drift_report(r, found, span_of(p->known));
 	if (r->config->drift == DRIFT_PIN && !p->by_digest) {
 		ask(r, true);
 		return;
 	}
-	r->old_digest = arena_dup(r->arena, span_of(p->op.current_digest)).p;
+	r->old_digest = arena_dup(r->arena, span_of(p->known)).p;
 	request_fail(r, REFUSE_TAG_DRIFTED);
 }
 
@@ -82,7 +84,7 @@ judge(struct request *r)
 	const char *digest = p->peek.digest;
 	struct span said = p->peek.head->field[HTTP_FIELD_DOCKER_CONTENT_DIGEST];
 
-	if (strcmp(digest, p->op.current_digest) != 0) {
+	if (strcmp(digest, p->known) != 0 && (p->by_digest || strcmp(digest, p->claimed) != 0)) {
 		if (p->by_digest)
 			request_fail(r, REFUSE_UPSTREAM_BAD);	/* these are not the bytes of that name */
 		else
@@ -130,7 +132,7 @@ ask(struct request *r, bool by_digest)
 	p->by_digest = by_digest;
 	if (by_digest) {
 		route.reference_type = REFERENCE_DIGEST;
-		route.reference = arena_dup(r->arena, span_of(p->op.current_digest));
+		route.reference = arena_dup(r->arena, span_of(p->known));
 	}
 	peek_start(&p->peek, r, forward_target(r, &route), on_probed);
 }
@@ -150,12 +152,21 @@ on_looked(struct mail *m)
 	}
 	switch (p->op.answer) {
 	case LEDGER_LOCKED:
+		memcpy(p->known, p->op.current_digest, sizeof p->known);
+		ask(r, false);
+		return;
+	case LEDGER_BUSY:
+	case LEDGER_CLAIMED_OTHER:
+	case LEDGER_UNRESOLVED:
+		if (p->op.old_digest[0] == '\0') {	/* the first push through here: what was there before is not known */
+			request_continue(r);
+			return;
+		}
+		memcpy(p->known, p->op.old_digest, sizeof p->known);
+		memcpy(p->claimed, p->op.current_digest, sizeof p->claimed);
 		ask(r, false);
 		return;
 	case LEDGER_ABSENT:	/* never pushed through here */
-	case LEDGER_BUSY:	/* a push is under way: upstream may have either */
-	case LEDGER_CLAIMED_OTHER:
-	case LEDGER_UNRESOLVED:
 		request_continue(r);
 		return;
 	case LEDGER_DOWN:

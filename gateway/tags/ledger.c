@@ -83,7 +83,7 @@ answer(struct ledger_op *op, bool kept)
 {
 	if (!kept) {
 		op->answer = LEDGER_DOWN;
-		op->current_digest[0] = '\0';
+		op->current_digest[0] = op->old_digest[0] = '\0';
 		/* an end that was not kept has ended the holding nevertheless; MARK keeps it */
 		if (op->verb != LEDGER_DELETE_MARK)
 			op->token = 0;

@@ -128,7 +128,8 @@ struct ledger_op {
 	/* CLAIM: token is set for LEDGER_SAME, _CLAIMED_NEW, _OVER, _AGAIN */
 	char current_digest[LEDGER_DIGEST];	/* empty when there is none */
 	int64_t claimed_at;		/* REPOSITORY: imported then */
-	bool deleted;			/* current_digest is a tombstone's */
+	char old_digest[LEDGER_DIGEST];	/* LOOKUP: what the claim of current_digest stands over; empty: nothing */
+	bool deleted;			/* current_digest is a tombstone's; of a claim: old_digest is */
 	bool imported;			/* DELETE_BEGIN, REPOSITORY: all tags of the repository are known */
 	bool restored;			/* REPOSITORY: new tags wait for an import */
 	struct ledger_name *names;	/* DELETE_BEGIN: the receiver's */

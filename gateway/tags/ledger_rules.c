@@ -50,13 +50,16 @@ look(const struct held *held, enum store_found found, const struct tag_record *r
 		return true; /* LEDGER_DOWN for this one: neither locked nor absent by accident */
 	if (held != NULL && held->kind == HELD_CLAIM) {
 		copy(op->current_digest, held->digest);
+		copy(op->old_digest, r->old_digest);
+		op->deleted = r->old_deleted;
 		op->answer = same(held->digest, op->digest) ? LEDGER_BUSY : LEDGER_CLAIMED_OTHER;
 	} else if (found == STORE_NONE) {
 		op->answer = LEDGER_ABSENT;
 	} else {
 		copy(op->current_digest, r->digest);
 		op->claimed_at = r->claimed_at;
-		op->deleted = r->state == TAG_DELETED;
+		copy(op->old_digest, r->old_digest);
+		op->deleted = r->state == TAG_DELETED || r->old_deleted;
 		if (r->state == TAG_CLAIMED)
 			op->answer = LEDGER_UNRESOLVED;
 		else
@@ -309,7 +312,7 @@ bool
 ledger_apply(struct claims *c, struct store *s, struct ledger_op *op)
 {
 	op->answer = LEDGER_DOWN;
-	op->current_digest[0] = '\0';
+	op->current_digest[0] = op->old_digest[0] = '\0';
 	op->claimed_at = 0;
 	op->deleted = op->imported = op->restored = false;
 	op->names = NULL;

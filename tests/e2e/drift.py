@@ -146,6 +146,27 @@ def pin(lab, report):
     s.end()
 
 
+def claimed(lab, report):
+    """A push that ended nobody knows how makes two digests possible, and no third one."""
+    for mode in ("pin", "refuse", "alarm"):
+        s = Scene(lab, report, f"drift-claimed-{mode}", mode)
+        s.push("v1", ONE)
+        s.stub.hook = lambda r: "drop" if r.method == "PUT" else None
+        r = s.gateway.request("PUT", "/v2/app/manifests/v1", s.token, KIND, TWO)
+        s.stub.hook = None
+        report.ok(r.status == 502, f"{mode}: an overwrite is unresolved", repr(r))
+        report.ok(s.pull("v1").body == ONE, "what was there", repr(s.pull("v1")))
+        s.stub.put("app", "v1", labs.OCI_MANIFEST, TWO)
+        report.ok(s.pull("v1").body == TWO and not s.drifts(), "what was sent", repr(s.pull("v1")))
+        s.stub.put("app", "v1", labs.OCI_MANIFEST, THREE)
+        r = s.pull("v1")
+        report.ok((r.status, r.body) == (200, ONE) if mode == "pin" else (r.status, r.body) == (200, THREE) if mode == "alarm" else
+                  r.status == 403 and THREE not in r.body, "a third: moved behind the gateway", repr(r))
+        report.ok(len(s.wait_drifts(1)) == 1 and s.drifts()[0]["registry"]["old_digest"] == labs.digest_of(ONE), "tag.drifted",
+                  repr(s.drifts()))
+        s.end()
+
+
 def ledger_down(lab, report):
     """Without its ledger `pin` cannot tell, and `alarm` goes on."""
     for mode, status in (("pin", 503), ("alarm", 200)):
@@ -162,4 +183,5 @@ def run(lab, report):
     alarm(lab, report)
     refuse(lab, report)
     pin(lab, report)
+    claimed(lab, report)
     ledger_down(lab, report)
