@@ -23,6 +23,7 @@
 
 #define ACCEPT_BATCH	16	/* connections taken a wake-up: the others' requests come in between */
 #define BACKLOG		1024
+#define NO_ROOM_MS	100	/* not listening when there is no descriptor for who waits */
 
 /* memory that is used again is memory that AddressSanitizer cannot watch */
 #if defined(__SANITIZE_ADDRESS__)
@@ -72,6 +73,29 @@ open_socket(const char *address, char *err, size_t err_size)
 	return fd;
 }
 
+/* The sockets stay readable: listening on would be running in circles until somebody goes. */
+static void
+rest(struct worker *w)
+{
+	struct timeval tv = { .tv_usec = NO_ROOM_MS * 1000 };
+
+	for (size_t i = 0; i < w->n_listen; i++)
+		event_del(w->listeners[i]);
+	event_add(w->accept_timer, &tv);
+}
+
+static void
+on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < w->n_listen; i++)
+		if (w->listeners[i] != NULL)
+			event_add(w->listeners[i], NULL);
+}
+
 static void
 on_accept(evutil_socket_t fd, short what, void *arg)
 {
@@ -85,8 +109,11 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 		socklen_t len = sizeof peer;
 		int c = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (c == -1)
-			return;	/* none left, or no descriptors: the next wake-up tries again */
+		if (c == -1) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				rest(w);
+			return;
+		}
 		if (atomic_load_explicit(&w->gateway->connections, memory_order_relaxed) >= limit) {
 			close(c);
 			atomic_fetch_add_explicit(&w->metrics.refused[REFUSE_OVERLOAD], 1,
@@ -265,7 +292,9 @@ worker_new(struct gateway *g, struct setup *s, unsigned number, char *err, size_
 	w->authn = authn_new(&w->metrics);
 	w->drift = drift_new();
 	w->drain_timer = event_new(w->loop->base, -1, 0, on_drain_over, w);
-	if (w->dns == NULL || w->mailbox == NULL || w->authn == NULL || w->drift == NULL || w->drain_timer == NULL)
+	w->accept_timer = event_new(w->loop->base, -1, 0, on_rested, w);
+	if (w->dns == NULL || w->mailbox == NULL || w->authn == NULL || w->drift == NULL || w->drain_timer == NULL ||
+	    w->accept_timer == NULL)
 		goto fail;
 	/* a host without resolv.conf still reaches upstreams given as addresses */
 	evdns_base_resolv_conf_parse(w->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
@@ -364,6 +393,8 @@ worker_free(struct worker *w)
 	drift_free(w->drift);
 	if (w->drain_timer != NULL)
 		event_free(w->drain_timer);
+	if (w->accept_timer != NULL)
+		event_free(w->accept_timer);
 	if (w->mailbox != NULL)
 		mailbox_free(w->mailbox);
 	if (w->dns != NULL)

@@ -57,6 +57,7 @@ struct worker {
 	size_t n_conns;
 	bool draining, started;
 	struct event *drain_timer;
+	struct event *accept_timer;	/* out of descriptors: listens again */
 	struct mail drain_mail;
 	unsigned char random[256];	/* a stock of random bytes */
 	size_t random_left;

@@ -7,6 +7,7 @@
 import concurrent.futures
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -253,6 +254,35 @@ def slow(lab, report):
     s.close()
 
 
+def cpu(g):
+    """Seconds of all its threads."""
+    with open(f"/proc/{g.process.pid}/stat") as f:
+        fields = f.read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descriptors(lab, report):
+    """More connections than there are descriptors: it waits for one, and does not run in circles; then it goes on."""
+    s = stubs.Stub()
+    g = labs.Gateway(lab, "hangups-descriptors", s.origin, POLICY, limits={"tls-handshake": "1 min"}, workers=1).start()
+    token = lab.signer.token("owner")
+    report.ok(g.request("GET", "/v2/", token).status == 200, "served")
+    most = g.descriptors() + 20
+    resource.prlimit(g.process.pid, resource.RLIMIT_NOFILE, (most, most))
+    waiting = [socket.create_connection(("127.0.0.1", g.port)) for _ in range(40)]
+    report.ok(labs.wait_for(lambda: g.descriptors() >= most), "all descriptors are taken", f"{g.descriptors()} of {most}")
+    before, begun = cpu(g), time.monotonic()
+    time.sleep(2)
+    spent, wall = cpu(g) - before, time.monotonic() - begun
+    report.ok(spent < wall / 4, "it does not run in circles", f"{spent:.2f} s of {wall:.2f} s")
+    for w in waiting:
+        w.close()
+    r = g.request("GET", "/v2/", token)
+    report.ok(r.status == 200, "and serves again", repr(r))
+    g.stop()
+    s.close()
+
+
 def run(lab, report, which=None):
     rounds, _, seed = (which[0] if which else "").partition(":")
     rounds, seed = int(rounds or ROUNDS), int(seed or int.from_bytes(os.urandom(3)))
@@ -260,4 +290,5 @@ def run(lab, report, which=None):
     storm(lab, report, "hangups-clients", rounds, seed, False)
     storm(lab, report, "hangups-both", rounds, seed, True, reloads=True)
     slow(lab, report)
+    descriptors(lab, report)
     ends(lab, report, seed, 1 + rounds // 50)
