@@ -47,9 +47,6 @@ judge_ask(struct request *r, enum policy_action action, struct span repository, 
 	struct policy_request q;
 
 	*out = (struct judged){ .action = action, .repository = repository };
-	out->beyond = !judge_covers(r, action, repository);
-	if (out->beyond)
-		return out->decision.verdict;	/* DENY */
 	memcpy(asked, registry, sizeof asked);
 	/* the source of a mount is another repository: for this one question */
 	r->facts[KEY_REGISTRY_REPOSITORY] = (struct fact){ .state = repository.n > 0 ? FACT_PRESENT : FACT_ABSENT,
@@ -60,6 +57,11 @@ judge_ask(struct request *r, enum policy_action action, struct span repository, 
 	policy_decide(r->policy, &q, &out->decision);
 	memcpy(out->registry, registry, sizeof asked);
 	memcpy(registry, asked, sizeof asked);
+	/* what policy denies no token will open, and its answer is the clearer one; what it allows another token would */
+	if ((out->decision.verdict == VERDICT_ALLOW || out->decision.verdict == VERDICT_NEED) && !judge_covers(r, action, repository)) {
+		out->beyond = true;
+		out->decision = (struct decision){ .verdict = VERDICT_DENY };
+	}
 	return out->decision.verdict;
 }
 

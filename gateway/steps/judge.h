@@ -18,7 +18,7 @@ struct judged {
 	enum policy_action action;		/* ACTION_NONE: nothing was asked */
 	struct span repository;
 	struct decision decision;
-	bool beyond;				/* policy was not asked: the caller's token was not issued for this */
+	bool beyond;				/* policy might allow it, but the caller's token was not issued for this */
 	struct fact registry[JUDGED_FACTS];	/* what was asked about: registry:Upstream ... registry:MountFrom */
 };
 

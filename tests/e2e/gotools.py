@@ -25,7 +25,7 @@ class Tool:
 
     def __init__(self, lab, report, name, g, who):
         self.lab, self.report, self.name, self.host = lab, report, name, f"localhost:{g.port}"
-        self.home = os.path.join(lab.dir, f"{name}-{who}")
+        self.home = os.path.join(lab.dir, f"{name}-{who}-{g.port}")
         os.makedirs(self.home, exist_ok=True)
         self.token = lab.signer.token(who)
         self.env = {**os.environ, "HOME": self.home, "DOCKER_CONFIG": self.home, "SSL_CERT_FILE": lab.ca, "COSIGN_PASSWORD": "pw",
@@ -135,12 +135,19 @@ def run(lab, report, which=None):
     if missing:
         report.ok(False, f"{', '.join(missing)} in {BIN}", "run: tests/go/install " + " ".join(missing))
         return
-    _, url = lab.registry()
-    g = labs.Gateway(lab, "gateway", url, policy=POLICY, tags={"artifact-types": ["application/vnd.example.*"]}).start()
-    p = subprocess.run([labs.BINARY, "tag", "import", "-c", g.conf, "up/app", "up/app/copy", "up/app/other", "up/app/signed"], capture_output=True, text=True)
-    report.ok(p.returncode == 0, "repositories imported while they are empty", p.stdout + p.stderr)
-    for name in chosen:
-        {"crane": crane, "oras": oras, "cosign": cosign}[name](lab, report, g)
-    ok, said = g.verify()
-    report.ok(ok, f"audit verify: {said}")
-    g.stop()
+    # with the token itself as the password, and with the gateway's own token service
+    for way in ("basic", "bearer"):
+        _, url = lab.registry("registry-" + way)
+        service = f'token-service = {{ signing-key = "{lab.dir}/token.pem"; }};' if way == "bearer" else ""
+        g = labs.Gateway(lab, "gateway-" + way, url, policy=POLICY, tags={"artifact-types": ["application/vnd.example.*"]}, external="localhost",
+                         more=service).start()
+        p = subprocess.run([labs.BINARY, "tag", "import", "-c", g.conf, "up/app", "up/app/copy", "up/app/other", "up/app/signed"],
+                           capture_output=True, text=True)
+        report.ok(p.returncode == 0, f"{way}: repositories imported while they are empty", p.stdout + p.stderr)
+        for name in chosen:
+            {"crane": crane, "oras": oras, "cosign": cosign}[name](lab, report, g)
+        tokens = sum(e["action"] == "token.issue" for e in g.requests())
+        report.ok((tokens > 0) == (way == "bearer"), f"{way}: {tokens} tokens of the gateway's own")
+        ok, said = g.verify()
+        report.ok(ok, f"{way}: audit verify: {said}")
+        g.stop()
