@@ -19,7 +19,9 @@ import stub as stubs
 
 REPO = ["repo:up/app"]
 POLICY = {"Version": "2026-11-01", "Statement": [
-    {"Sid": "All", "Effect": "Allow", "Principal": ["subject:test/owner"], "Action": ["registry:*"], "Resource": REPO}]}
+    {"Sid": "All", "Effect": "Allow", "Principal": ["subject:test/owner"], "Action": ["registry:*"], "Resource": REPO},
+    {"Sid": "Once", "Effect": "Allow", "Principal": ["subject:test/ci"], "Resource": REPO,
+     "Action": ["registry:Push*", "registry:Pull*", "registry:List*", "registry:MountBlob", "registry:Delete*"]}]}
 ROUNDS, AT_ONCE = 400, 6
 LIMITS = {"upstream-first-byte": "2 s", "body-idle": "2 s", "head-total": "2 s", "drain": "50 ms"}
 SMALL = [labs.manifest(note=f"hang-up {i}") for i in range(6)]
@@ -199,6 +201,34 @@ def storm(lab, report, name, rounds, seed, registry_too, reloads=False):
     s.close()
 
 
+def once(lab, report, rounds, seed):
+    """Who may not overwrite: whatever happens to clients, registry and gateway, a tag has one digest for ever."""
+    s, g, _, _, asked = world(lab, "hangups-once", seed, True)
+    token, rng = lab.signer.token("ci"), random.Random(f"once {seed}")
+    for i in range(3):
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            all_ = [pool.submit(one, g, token, f"{seed} once {i} {n}", asked) for n in range(rounds // 3)]
+            time.sleep(0.3 + rng.random() / 2)
+            g.stop(rng.choice((signal.SIGKILL, signal.SIGTERM)))
+            g.start()
+            for x in all_:
+                x.result()
+    s.hook = None
+    bodies, bad = {labs.digest_of(b): b for b in SMALL + LARGE}, []
+    for tag in TAGS:
+        confirmed = {e["registry"]["digest"] for e in g.events() if e["event"] == "tag.confirmed" and e["registry"]["tag"] == tag}
+        put = lambda b: g.request("PUT", f"/v2/app/manifests/{tag}", token, {"Content-Type": labs.OCI_MANIFEST}, b).status
+        good = [d for d, b in bodies.items() if put(b) == 201]
+        good += [d for d, b in bodies.items() if put(b) == 201]
+        if len(set(good)) != 1 or confirmed - set(good) or s.tags["app", tag] != good[0]:
+            bad.append((tag, good, confirmed, s.tags.get(("app", tag))))
+    report.ok(not bad, "without OverwriteTag each tag has had one digest", repr(bad))
+    ok, said = g.verify()
+    report.ok(ok, "audit verify", said)
+    g.stop()
+    s.close()
+
+
 def ends(lab, report, seed, times):
     """The gateway's own end in the middle of it all, with no time for what is under way. Then what it acknowledged is there."""
     for i in range(times):
@@ -289,6 +319,7 @@ def run(lab, report, which=None):
     print(f"  note   hangups:{rounds}:{seed}", flush=True)
     storm(lab, report, "hangups-clients", rounds, seed, False)
     storm(lab, report, "hangups-both", rounds, seed, True, reloads=True)
+    once(lab, report, rounds, seed)
     slow(lab, report)
     descriptors(lab, report)
     ends(lab, report, seed, 1 + rounds // 50)
