@@ -420,7 +420,9 @@ outcome_of(const struct request *r)
 		return r->exchange_sent ? PUT_UNSURE : PUT_NOT_SENT;
 	if (r->answer.head->status == 201)
 		return PUT_STORED;
-	return r->answer.head->status >= 400 && r->answer.head->status < 500 ? PUT_REFUSED : PUT_UNSURE;
+	/* what went out on a connection that closed may be stored, whatever the second one was told */
+	return r->answer.head->status >= 400 && r->answer.head->status < 500 && !exchange_repeated(r->exchange) ? PUT_REFUSED :
+	    PUT_UNSURE;
 }
 
 enum next

@@ -328,7 +328,7 @@ remove_settle(struct request *r)
 
 	if ((status >= 200 && status < 300) || status == 404)
 		outcome = LEDGER_DELETE_DONE;
-	else if ((status >= 400 && status < 500) || (status == 0 && !r->exchange_sent))
+	else if ((status >= 400 && status < 500 && !exchange_repeated(r->exchange)) || (status == 0 && !r->exchange_sent))
 		outcome = LEDGER_DELETE_KEPT;
 	end(r->removal, outcome, r->exchange_failed);
 }

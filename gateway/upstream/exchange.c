@@ -172,6 +172,12 @@ exchange_sent(const struct exchange *x)
 	return x->started;
 }
 
+bool
+exchange_repeated(const struct exchange *x)
+{
+	return x->repeated;
+}
+
 void
 exchange_cancel(struct exchange *x)
 {
@@ -190,7 +196,7 @@ exchange_link_failed(struct exchange *x, enum refuse why)
 	bool reused = x->link->reused;
 
 	x->link = NULL;
-	/* a kept connection that upstream closed at the same moment: nobody saw the request */
+	/* a kept connection that upstream closed at the same moment: hardly anybody saw the request */
 	if (reused && !x->heard && x->rq.repeatable && !x->rq.streams && !x->repeated &&
 	    why == REFUSE_UPSTREAM_CLOSED) {
 		x->repeated = true;

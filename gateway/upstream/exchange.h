@@ -49,6 +49,8 @@ bool exchange_blocked(const struct exchange *x) NONNULL(1) PURE;
 void exchange_pause(struct exchange *x) NONNULL(1);	/* no on_body() until resumed */
 void exchange_resume(struct exchange *x) NONNULL(1);
 bool exchange_sent(const struct exchange *x) NONNULL(1) PURE;	/* a byte of the request may have reached upstream */
+/* It was sent a second time, and upstream may have the first: no answer says that nothing was done. */
+bool exchange_repeated(const struct exchange *x) NONNULL(1) PURE;
 void exchange_cancel(struct exchange *x);		/* NULL is fine; closes its connection */
 
 #endif

@@ -50,6 +50,15 @@ def stored_and_gone(stub, r):
     return "drop"
 
 
+def gone_then_refuses(stub, r):
+    """Takes it, closes the kept connection as if idle, refuses it on another one - and stores the first all the same."""
+    stub.puts = getattr(stub, "puts", 0) + 1
+    if stub.puts == 1:
+        threading.Timer(1.2, stored, (stub, r)).start()
+        return "drop"
+    return (429, {}, b"") if stub.puts == 2 else stored(stub, r)
+
+
 def other_digest(stub, r):
     status, headers, body = stored(stub, r)
     return status, {**headers, "Docker-Content-Digest": "sha256:" + "0" * 64}, body
@@ -82,6 +91,7 @@ ROWS = (
     ("stores late, after we have gone", {"put": stored_late}, {504, 502}, 403, 403),
     ("drops the connection after storing", {"put": stored_and_gone}, {502}, 403, 403),
     ("drops the connection before storing", {"put": lambda s, r: "drop"}, {502}, 403, 201),
+    ("drops a kept connection, then refuses", {"put": gone_then_refuses}, {429}, 403, 403),
     ("is cut in the middle of its answer", {"put": cut}, {502}, 403, 201),
     ("answers 500 without storing", {"put": answer(500)}, {500, 502}, 403, 201),
     ("answers 500 after storing", {"put": lambda s, r: (stored(s, r), (500, {}, b""))[1]}, {500, 502}, 403, 403),

@@ -133,7 +133,13 @@ def unknown_tags(lab, report):
 
 def faults(lab, report):
     """However the DELETE ends: a tombstone, unless upstream refused in so many words."""
-    s = Scene(lab, report, "removes-faults", limits={"upstream-first-byte": "1 s"})
+    s = Scene(lab, report, "removes-faults", limits={"upstream-first-byte": "1 s"}, workers=1)
+    asked = []
+
+    def once(r):
+        """Does it on the kept connection, which it closes, and refuses what comes on the next one."""
+        asked.append(r)
+        return (s.stub.registry(r), "drop")[1] if len(asked) == 1 else s.stub.error(405, "UNSUPPORTED")
     rows = [    # what upstream does, what the client hears, may another image come?
         ("400 DIGEST_INVALID, as docker-registry 2.8", lambda r: s.stub.error(400, "DIGEST_INVALID"), 400, "confirmed"),
         ("405 UNSUPPORTED", lambda r: s.stub.error(405, "UNSUPPORTED"), 405, "confirmed"),
@@ -141,6 +147,7 @@ def faults(lab, report):
         ("500 after doing it", lambda r: (s.stub.registry(r), (500, {}, b""))[1], 500, "deleted"),
         ("hangs up after doing it", lambda r: (s.stub.registry(r), "drop")[1], 502, "deleted"),
         ("too late", lambda r: (time.sleep(2), s.stub.registry(r))[1], 504, "deleted"),
+        ("hangs up after doing it, and refuses the second time", once, 405, "deleted"),
         ("401", lambda r: (401, {}, b""), 502, "confirmed"),
     ]
     for i, (name, does, status, state) in enumerate(rows):
@@ -154,7 +161,7 @@ def faults(lab, report):
         r = s.ask("ci", "PUT", f"/v2/app/manifests/{tag}", IMAGES["two"])
         report.ok(r.status == 403, "... and another image is refused", repr(r))
         s.push(tag, "one", what="... and the same one may return")
-    report.ok(len(s.states("tag.delete_undone")) == 3 and len(s.states("tag.delete_unresolved")) == 3, "events",
+    report.ok(len(s.states("tag.delete_undone")) == 3 and len(s.states("tag.delete_unresolved")) == 4, "events",
               f"{s.states('tag.delete_undone')} {s.states('tag.delete_unresolved')}")
     s.end()
 
