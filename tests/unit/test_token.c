@@ -471,7 +471,8 @@ test_mint(void)
 	CHECK(span_eq(got->token_id, span_of(m.id)) && access_covers(got->access, ACTION_PushBlob, SPAN("app")));
 	CHECK(json_is_string(claim_find(got->claims, SPAN("kubernetes.io.sa.name"), &found)) && found == 1);
 	CHECK(json_object_size(got->claims) == 2);	/* and the jti, for the deny list */
-	/* an issuer's token it never is, nor an issuer's one of ours */
+	identity_unref(who);
+	/* an issuer's token it never is */
 	CHECK(token_verify(t, span_of(m.token), NOW, 0, &who) == TOKEN_BAD_HEADER);
 	identity_unref(got);
 	free(m.token);
