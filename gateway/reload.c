@@ -158,6 +158,11 @@ prepare(struct reload *r, FILE *out)
 		fprintf(out, "%s: %s\n", r->in_force->config->file, err);
 		return false;
 	}
+	if (!issuers_join(r->env.issuers, r->next->issuers)) {
+		fprintf(out, "%s: out of memory\n", r->in_force->config->file);
+		forget(r);
+		return false;
+	}
 	for (unsigned i = 0; i < r->env.n_workers; i++) {
 		r->deliveries[i].serving = worker_serving(r->env.workers[i], r->next);
 		if (r->deliveries[i].serving == NULL) {

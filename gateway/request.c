@@ -239,6 +239,7 @@ finish(struct request *r)
 	remove_abandon(r);
 	pin_abandon(r);
 	login_abandon(r);
+	park_abandon(r);
 	r->ended_ms = loop_monotonic_ms(r->worker->loop);
 	if (!r->audited)
 		(void)record_request(r, NULL);

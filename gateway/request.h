@@ -95,6 +95,8 @@ struct request {
 	struct authn_result authn;	/* .who is NULL until identified */
 	struct token_request *token;	/* what the token service was asked for */
 	struct fact *facts;		/* KEY_MAX of them, for asking again */
+	struct parking *parking;	/* it waits for keys of its issuer */
+	bool parked;			/* ... once */
 	struct judged judged;		/* what decided */
 	const struct judged *also[JUDGED_ALSO];	/* what was asked beside it */
 	unsigned n_also, more_also;	/* more_also: and was not kept */
@@ -225,8 +227,8 @@ enum verdict decide(struct request *r, enum policy_action action, struct span re
 bool decide_again(struct request *r, struct judged *out) NONNULL(1, 2) WUNRES;
 /* ... again with `p` and all that is known by now. False: out of memory. */
 bool decide_anew(struct request *r, struct policy *p) NONNULL(1, 2) WUNRES;
-/* identify.c: the token that the head brought, believed once more by `c`. REFUSE_NONE: it is good, or there was none. */
-enum refuse identify_again(struct request *r, const struct config *c, int64_t now) NONNULL(1, 2) WUNRES;
+/* identify.c: the token that the head brought, believed once more, by what `v` serves with. REFUSE_NONE: it is good, or there was none. */
+enum refuse identify_again(struct request *r, struct serving *v, int64_t now) NONNULL(1, 2) WUNRES;
 /* observe.c: in observe mode, a refusal of policy's is noted, decides the request, and does not stand. */
 bool observe_lifts(struct request *r, enum refuse why, const struct judged *j) NONNULL(1, 3) WUNRES;
 /* The refusal for an answer that is not ALLOW; sets the statement's message. */
@@ -258,6 +260,12 @@ void remove_abandon(struct request *r) NONNULL(1);
 bool login_again(struct request *r, void (*then)(struct request *r, bool ok)) NONNULL(1, 2) WUNRES;
 /* login.c: the request is over. */
 void login_abandon(struct request *r) NONNULL(1);
+/* identify.c: a request that waited for keys: who asks, with the keys of now? */
+enum refuse identify_parked(struct request *r) NONNULL(1) WUNRES;
+/* park.c: wait for other keys of the token's issuer: identify_parked(), and the walk goes on. False: nothing to wait for. */
+bool park(struct request *r) NONNULL(1) WUNRES;
+/* park.c: the request is over, whatever keys come. */
+void park_abandon(struct request *r) NONNULL(1);
 /* pin.c: the request is over, whatever the ledger still has to say. */
 void pin_abandon(struct request *r) NONNULL(1);
 /* answer.c: the head of a list whose body of `length` bytes follows; some fields of upstream's are kept. */

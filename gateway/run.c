@@ -76,6 +76,7 @@ in_force(void *ctx, const struct setup *s)
 
 	p->setup = s;
 	p->view.setup = s;
+	issuers_follow(p->gateway.issuers, s->issuers);
 	p->view.policy_hash = policy_hash(s->config->policy);
 	if (p->control != NULL)
 		control_settle(p->control, s->config->settle);
@@ -111,6 +112,9 @@ make_gateway(struct gateway *g, const struct config *c)
 	g->credentials = logins_new(g->courier, NULL);
 	if (g->credentials == NULL)
 		log_fatal("out of memory");
+	g->issuers = issuers_new(g->courier, g->spool, c->state_directory);
+	if (g->issuers == NULL)
+		log_fatal("out of memory");
 	g->offload = offload_start();
 	g->logins = offload_start();
 	if (g->offload == NULL || g->logins == NULL)
@@ -139,7 +143,7 @@ make_workers(struct process *p, struct setup *s)
 static void
 make_reload(struct process *p, struct setup *s)
 {
-	struct reload_env env = { p->base, p->workers, p->n_workers, p->gateway.spool, &p->view, in_force, p };
+	struct reload_env env = { p->base, p->workers, p->n_workers, p->gateway.spool, p->gateway.issuers, &p->view, in_force, p };
 	int64_t now = time(NULL);
 
 	p->view = (struct metrics_view){
@@ -220,6 +224,7 @@ stop(struct process *p)
 	reload_free(p->reload);
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
+	issuers_free(p->gateway.issuers);
 	courier_free(p->gateway.courier);
 	ledger_free(p->gateway.ledger);
 	logins_free(p->gateway.credentials);
@@ -250,6 +255,8 @@ serve(struct config *c)
 	if (s == NULL)
 		log_fatal("%s", err);
 	make_gateway(&p.gateway, c);
+	if (!issuers_join(p.gateway.issuers, s->issuers))
+		log_fatal("out of memory");
 	p.base = event_base_new();
 	if (p.base == NULL)
 		log_fatal("out of memory");

@@ -20,6 +20,7 @@ serving_new(struct setup *s, struct loop *loop, struct evdns_base *dns, struct m
 	v->setup = setup_ref(s);
 	v->config = s->config;
 	v->refs = 1;
+	v->issuers = issuer_view_take(s->issuers);
 	v->upstreams = calloc(v->config->n_upstream, sizeof *v->upstreams);
 	v->storage = storage_new(&env);
 	v->logins = login_cache_new();
@@ -54,6 +55,7 @@ serving_unref(struct serving *v)
 	free(v->upstreams);
 	storage_free(v->storage);
 	login_cache_free(v->logins);
+	issuer_table_unref(v->issuers);
 	setup_unref(v->setup);
 	free(v);
 }
@@ -64,4 +66,14 @@ serving_retire(struct serving *v)
 	for (size_t i = 0; i < v->config->n_upstream; i++)
 		upstream_retire(v->upstreams[i]);
 	storage_retire(v->storage);
+}
+
+const struct issuer_table *
+serving_issuers(struct serving *v)
+{
+	if (issuer_view_generation(v->setup->issuers) != issuer_table_generation(v->issuers)) {
+		issuer_table_unref(v->issuers);
+		v->issuers = issuer_view_take(v->setup->issuers);
+	}
+	return v->issuers;
 }

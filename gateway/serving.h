@@ -18,6 +18,7 @@ struct serving {
 	struct upstream **upstreams;		/* as config->upstream */
 	struct login_cache *logins;
 	struct storage *storage;		/* hosts they send us to */
+	struct issuer_table *issuers;		/* a reference; see serving_issuers() */
 	unsigned refs;
 };
 
@@ -30,6 +31,8 @@ struct serving *serving_new(struct setup *s, struct loop *loop, struct evdns_bas
 struct serving *serving_ref(struct serving *v) RETURNS_NONNULL NONNULL(1);
 /* NULL is fine. The last one closes the upstream connections. */
 void serving_unref(struct serving *v);
+/* The issuers with the keys they have now, until the next call. */
+const struct issuer_table *serving_issuers(struct serving *v) RETURNS_NONNULL NONNULL(1);
 /* No new request will begin with it: idle upstream connections close now, the others after their exchange. */
 void serving_retire(struct serving *v) NONNULL(1);
 

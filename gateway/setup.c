@@ -69,11 +69,12 @@ setup_new(struct config *c, char *err, size_t err_size)
 	if (s->lease_keys == NULL)
 		snprintf(err, err_size, "cluster-key: needs at least 32 bytes");
 	s->outcomes = calloc(c->n_upstream, sizeof *s->outcomes);
-	if (s->outcomes == NULL)
+	s->issuers = issuer_view_new(c);
+	if (s->outcomes == NULL || s->issuers == NULL)
 		snprintf(err, err_size, "out of memory");
 	if (c->token_key != NULL && c->token_service == NULL)
 		snprintf(err, err_size, "token-service.signing-key: %s is not there", c->token_key);
-	else if (s->lease_keys != NULL && s->outcomes != NULL && make_tls(s, err, err_size))
+	else if (s->lease_keys != NULL && s->outcomes != NULL && s->issuers != NULL && make_tls(s, err, err_size))
 		return s;
 	setup_unref(s);
 	return NULL;
@@ -102,6 +103,7 @@ setup_unref(struct setup *s)
 	free(s->storage_tls);
 	free(s->outcomes);
 	lease_keys_free(s->lease_keys);
+	issuer_view_free(s->issuers);
 	config_free(s->config);
 	free(s);
 }

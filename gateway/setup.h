@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "gateway/config/config.h"
+#include "gateway/issuers/issuers.h"
 #include "gateway/registry/lease.h"
 
 struct setup {
@@ -22,6 +23,7 @@ struct setup {
 	SSL_CTX **upstream_tls;		/* as config->upstream; NULL for http */
 	SSL_CTX **storage_tls;		/* as config->upstream: for hosts it sends us to; NULL: to none */
 	struct lease_keys *lease_keys;
+	struct issuer_view *issuers;	/* with the keys they have now; changes in itself */
 	/*
 	 * As config->upstream: when it last answered (monotonic ms), or, negative, when it last did not; 0: never asked. The one
 	 * thing here that changes: workers note, the admin listener looks.

@@ -25,6 +25,7 @@
 struct gateway {		/* what all workers see */
 	struct courier *courier;
 	struct logins *credentials;	/* at registries */
+	struct issuers *issuers;
 	struct ledger *ledger;
 	struct spool *spool;
 	struct offload *offload;
@@ -55,6 +56,7 @@ struct worker {
 	size_t n_listen;
 	struct conn *conns;		/* all open client connections */
 	size_t n_conns;
+	unsigned parked;		/* requests that wait for keys (park.c) */
 	bool draining, started;
 	struct event *drain_timer;
 	struct event *accept_timer;	/* out of descriptors: listens again */

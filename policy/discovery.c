@@ -115,3 +115,11 @@ discovery_read(struct span document, const char *issuer, const char *const *host
 	json_decref(o);
 	return ok;
 }
+
+bool
+discovery_same_host(const char *a, const char *b)
+{
+	struct span x = authority_of(span_of(a)), y = authority_of(span_of(b));
+
+	return x.p != NULL && y.p != NULL && span_eq_nocase(x, y);
+}

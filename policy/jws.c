@@ -397,12 +397,13 @@ identity_fill(struct verified *v, const struct issuer *i, int64_t now, int64_t g
 
 	if (outcome == TOKEN_OK)
 		outcome = audience_check(i, v->claims);
+	/* not there, then, for what is required either */
+	if ((i->quirks & ISSUER_EMAIL) != 0 && !json_is_true(json_object_get(v->claims, "email_verified")))
+		json_object_del(v->claims, "email");
 	if (outcome == TOKEN_OK)
 		outcome = required_check(i, v->claims);
 	if (outcome != TOKEN_OK)
 		return outcome;
-	if ((i->quirks & ISSUER_EMAIL) != 0 && !json_is_true(json_object_get(v->claims, "email_verified")))
-		json_object_del(v->claims, "email");
 	who->groups_unknown = claim_is_elsewhere(v->claims, span_of(i->groups_claim));
 	who->subject = json_span(v->claims, "sub");
 	if (!identity_name_ok(who->subject, IDENTITY_SUBJECT_MAX))

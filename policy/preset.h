@@ -43,5 +43,7 @@ unsigned preset_algorithms(enum preset p);
  */
 bool discovery_read(struct span document, const char *issuer, const char *const *hosts, size_t n_hosts,
     char jwks_uri[static DISCOVERY_URL], char *err, size_t err_size) NONNULL(2, 5, 6) WUNRES;
+/* Are both https URLs on one host and port? */
+bool discovery_same_host(const char *a, const char *b) NONNULL(1, 2) PURE;
 
 #endif

@@ -47,7 +47,9 @@ config_free(struct config *c)
 		forget(c->upstream[i].authorization);
 	if (c->cluster_secret != NULL)
 		OPENSSL_cleanse(c->cluster_secret, c->cluster_secret_size);
-	issuer_table_unref(c->issuers);
+	for (size_t i = 0; i < c->n_issuer; i++)
+		keyset_free(c->issuer[i].keys);
+	issuer_table_unref(c->file_issuers);
 	token_service_free(c->token_service);	/* it looks at the policy */
 	revoked_free(c->revoked);
 	accounts_free(c->accounts);

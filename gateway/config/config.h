@@ -24,6 +24,7 @@
 #include "policy/attr.h"
 #include "policy/issuer.h"
 #include "policy/policy.h"
+#include "policy/preset.h"
 #include "policy/span.h"
 
 enum client_certificate { CLIENT_CERTIFICATE_NONE = 0, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
@@ -90,9 +91,23 @@ struct config_issuer {
 	char **audiences;
 	size_t n_audiences;
 	unsigned algorithms;		/* bits (1u << enum jws_alg) */
-	char *jwks_file;		/* required until discovery comes with its issue */
+	enum preset preset;
+	unsigned quirks;		/* of the preset: enum issuer_quirk */
+	char *jwks_file;		/* NULL: keys are fetched, and `keys` is NULL */
+	char *jwks_url;			/* NULL: discovery says where */
+	char **jwks_hosts;		/* hosts besides its own that discovery may name; those of the preset at the end */
+	size_t n_jwks_hosts;
+	char *ca_file, *bearer_token_file;	/* for fetching; NULL: those of the system, none */
+	bool allow_private;		/* it may be at a private address */
+	int64_t stale_limit;		/* seconds after which keys that cannot be fetched again are forgotten */
 	char *groups_claim, *roles_claim;
+	char **required_claims;		/* as written: "name", "name=value" */
+	size_t n_required_claims;
+	struct issuer_claim *required;	/* the same, and those of the preset */
+	size_t n_required;
+	int64_t leeway;
 	int64_t max_lifetime;
+	struct keyset *keys;		/* of jwks_file; a reference */
 	int64_t session;		/* seconds after it was issued that a token of its is good for one of ours */
 };
 
@@ -159,13 +174,14 @@ struct config {
 	char **artifact_types;		/* tags.artifact-types: beside the known ones, may be appended to a list of referrers */
 	size_t n_artifact_types;
 	bool read_back;			/* tags.read-back, default true */
+	char *state_directory;		/* key sets that were fetched */
 	char *control;			/* path of the control socket; NULL: none */
 	char *audit_directory;
 	uint64_t audit_segment_size;
 	char *admin_listen;		/* NULL: no admin listener */
 	struct config_limits limits;
 	/* built from the files named above */
-	struct issuer_table *issuers;
+	struct issuer_table *file_issuers;	/* with the keys of files only: requests ask serving_issuers() */
 	struct policy *policy;
 	struct token_service *token_service;	/* NULL: none, or (check) its key is not there yet */
 	struct revoked *revoked;	/* NULL: nobody */
@@ -186,6 +202,12 @@ void config_free(struct config *c);
  * what is open already (listen addresses, ledger, audit log, admin and control sockets), and the number of workers.
  */
 bool config_replaces(const struct config *old, const struct config *c, FILE *out) NONNULL(1, 2, 3) WUNRES;
+
+/*
+ * A table of all issuers: keys[i] for config->issuer[i] (a new reference is taken), NULL for one without; of a file when
+ * keys is NULL. NULL when out of memory.
+ */
+struct issuer_table *config_issuer_table(const struct config *c, struct keyset *const *keys) NONNULL(1) WUNRES;
 
 /* Let the context of a listener ask clients for certificates as its options say. False with a reason. */
 bool config_ask_clients(const struct config_listen *l, SSL_CTX *ctx, char *err, size_t err_size) NONNULL(1, 2, 3) WUNRES;

@@ -454,58 +454,6 @@ check_upstreams(struct config_reader *r)
 	}
 }
 
-/* ---- issuers ---- */
-
-/* The path of an issuer is not ours to judge: it is compared byte for byte with `iss`. */
-static const char *
-issuer_url_check(struct span s)
-{
-	size_t slashes = 0, authority = 0;
-	struct config_url url;
-	const char *why;
-
-	while (authority < s.n && (s.p[authority] != '/' || ++slashes < 3))
-		authority++;
-	for (size_t i = authority; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '?' || s.p[i] == '#')
-			return "an issuer has no query, fragment or blanks";
-	why = config_url_parse((struct span){ s.p, authority }, &url);
-	if (why == NULL && !url.tls && !config_host_loopback(url.host))
-		return "must be https (OpenID Connect Core section 2)";
-	return why;
-}
-
-static bool
-claim_valid(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '.' && (i == 0 || i + 1 == s.n || s.p[i + 1] == '.'))
-			return false;
-	return s.n > 0;
-}
-
-static void
-check_issuer(struct config_reader *r, const struct config_place *at, size_t n)
-{
-	const struct config_issuer *s = &r->config->issuer[n];
-	const char *why = s->url == NULL ? NULL : issuer_url_check(span_of(s->url));
-
-	if (why != NULL)
-		config_problem(r, at, "url", "%s", why);
-	for (size_t i = 0; i < n && s->url != NULL; i++) {
-		const struct config_issuer *other = &r->config->issuer[i];
-
-		if (other->url != NULL && strcmp(other->url, s->url) == 0)
-			config_problem(r, at, "url", "%s is issuer.%s already", s->url, other->alias);
-	}
-	if (s->jwks_file != NULL && *s->jwks_file == '\0')
-		config_problem(r, at, "jwks-file", "is missing; discovery of keys is not served yet");
-	if (s->groups_claim != NULL && !claim_valid(span_of(s->groups_claim)))
-		config_problem(r, at, "groups-claim", "\"%s\" has an empty part", s->groups_claim);
-	if (s->roles_claim != NULL && !claim_valid(span_of(s->roles_claim)))
-		config_problem(r, at, "roles-claim", "\"%s\" has an empty part", s->roles_claim);
-}
-
 /* ---- tokens of the gateway's own ---- */
 
 /* It stands between quotes in a header. */
@@ -690,11 +638,7 @@ config_check(struct config_reader *r)
 	check_top(r);
 	check_listeners(r);
 	check_upstreams(r);
-	for (size_t i = 0; i < r->config->n_issuer; i++) {
-		struct config_place at = config_place_of(r, SECTION_ISSUER, i);
-
-		check_issuer(r, &at, i);
-	}
+	config_check_issuers(r);
 	if (r->config->observe) {
 		struct config_place at = config_place_of(r, SECTION_POLICY, 0);
 

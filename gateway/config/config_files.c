@@ -10,7 +10,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -25,7 +24,6 @@
 #define PASSWORD_MAX		4096u
 #define POLICY_FILES_MAX	1024u
 #define POLICY_FILE_MAX		((size_t)16 << 20)
-#define LEEWAY			60	/* seconds a clock may be off */
 
 void
 config_warn_if_open(struct config_reader *r, const struct config_place *at, const char *option, const char *path)
@@ -178,74 +176,6 @@ load_upstream(struct config_reader *r, const struct config_place *at, struct con
 	if ((u->credentials == CREDENTIALS_BASIC || u->credentials == CREDENTIALS_TOKEN) && u->username != NULL && u->password_file != NULL &&
 	    *u->username != '\0' && *u->password_file != '\0')
 		load_password(r, at, u);
-}
-
-/* ---- issuers ---- */
-
-static struct keyset *
-load_keys(struct config_reader *r, const struct config_place *at, const char *path)
-{
-	char err[256];
-	size_t n;
-	char *text = file_read(path, CONFIG_FILE_MAX, &n, err, sizeof err);
-	struct keyset *keys = text == NULL ? NULL : keyset_parse(text, n, err, sizeof err);
-
-	free(text);
-	if (keys == NULL) {
-		config_problem(r, at, "jwks-file", "%s: %s", path, err);
-		return NULL;
-	}
-	if (keyset_count(keys) > 0)
-		return keys;
-	config_problem(r, at, "jwks-file", "%s: no key in it can verify a signature", path);
-	keyset_free(keys);
-	return NULL;
-}
-
-static void
-load_issuer(struct config_reader *r, const struct config_place *at, const struct config_issuer *s)
-{
-	struct issuer_rule rule = {
-		.alias = s->alias,
-		.url = s->url,
-		.audiences = (const char *const *)s->audiences,
-		.n_audiences = s->n_audiences,
-		.algorithms = s->algorithms,
-		.max_lifetime = s->max_lifetime,
-		.leeway = LEEWAY,
-		.groups_claim = s->groups_claim,
-		.roles_claim = s->roles_claim,
-	};
-
-	if (s->jwks_file == NULL || *s->jwks_file == '\0')
-		return;
-	rule.keys = load_keys(r, at, s->jwks_file);
-	/* what else is wrong was said by the table and the checks; a rule is only as good as they are */
-	if (rule.keys == NULL || r->problems > 0) {
-		keyset_free(rule.keys);
-		return;
-	}
-	if (!issuer_table_add(r->config->issuers, &rule)) {
-		config_problem(r, at, NULL, "refused by the table of issuers");
-		keyset_free(rule.keys);
-	}
-}
-
-static void
-load_issuers(struct config_reader *r)
-{
-	static _Atomic uint32_t generation;	/* a reload must not find tokens verified by the table before it */
-
-	r->config->issuers = issuer_table_new(atomic_fetch_add(&generation, 1) + 1);
-	if (r->config->issuers == NULL) {
-		config_file_problem(r, r->file, 0, "out of memory");
-		return;
-	}
-	for (size_t i = 0; i < r->config->n_issuer; i++) {
-		struct config_place at = config_place_of(r, SECTION_ISSUER, i);
-
-		load_issuer(r, &at, &r->config->issuer[i]);
-	}
 }
 
 /* ---- cluster key ---- */
@@ -458,7 +388,7 @@ config_files_load(struct config_reader *r, bool create)
 
 		load_upstream(r, &at, &c->upstream[i]);
 	}
-	load_issuers(r);
+	config_load_issuers(r);
 	load_policy(r);
 	/* last: nothing is written for a configuration that will not run */
 	if (c->cluster_key_file != NULL)

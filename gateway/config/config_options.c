@@ -11,7 +11,7 @@
 
 static_assert(sizeof(enum credentials_kind) == sizeof(unsigned) && sizeof(enum redirect_mode) == sizeof(unsigned) &&
     sizeof(enum client_certificate) == sizeof(unsigned) && sizeof(enum certificate_subject) == sizeof(unsigned) &&
-    sizeof(enum certificate_groups) == sizeof(unsigned), "words are stored as unsigned");
+    sizeof(enum certificate_groups) == sizeof(unsigned) && sizeof(enum preset) == sizeof(unsigned), "words are stored as unsigned");
 
 static const struct config_word client_certificates[] = {
 	{ "none", CLIENT_CERTIFICATE_NONE, true }, { "optional", CLIENT_CERTIFICATE_OPTIONAL, true },
@@ -42,6 +42,13 @@ static const struct config_word algorithms[] = {
 #undef ALG
 	{ NULL, 0, false }
 };
+static const struct config_word presets[] = {
+	{ "none", PRESET_NONE, true },
+#define PRESET(symbol, name, urls, algs, groups, roles, required, hosts, audiences, quirks, meaning) { name, PRESET_##symbol, true },
+#include "policy/preset.def"
+#undef PRESET
+	{ NULL, 0, false }
+};
 static const struct config_word realms[] = {
 	{ "token", 0, true }, { "basic", 1, true }, { NULL, 0, false }
 };
@@ -70,6 +77,8 @@ const struct config_option config_options[] = {
 	{ SECTION_ROOT, OPTION_STRING, "control", "auto", STRING(config, control),
 	    "socket for tidewaiter tag; auto: beside the ledger, as in tags.db.sock; empty: none" },
 
+	{ SECTION_ROOT, OPTION_STRING, "state-directory", "/var/lib/tidewaiter", STRING(config, state_directory),
+	    "where key sets that were fetched are kept for the next start; used and created only when an issuer's are" },
 	{ SECTION_ROOT, OPTION_STRING, "revoked", "", STRING(config, revoked_file),
 	    "file of what is believed no longer, one a line: jti:<id>, subject:<issuer>/<name>, basic:<user>; empty: none" },
 
@@ -140,18 +149,34 @@ const struct config_option config_options[] = {
 
 	{ SECTION_ISSUER, OPTION_STRING, "url", NULL, STRING(config_issuer, url),
 	    "the exact iss of its tokens" },
+	{ SECTION_ISSUER, OPTION_WORD, "preset", "none", WORD(presets, config_issuer, preset),
+	    "a well-known kind of issuer: what its tokens are like, and which mistakes are easily made (deploy/guides/issuers.md)" },
 	{ SECTION_ISSUER, OPTION_STRINGS, "audiences", NULL, LIST(config_issuer, audiences),
 	    "a token must be meant for one of these (aud)" },
 	{ SECTION_ISSUER, OPTION_WORDS, "algorithms", "RS256", WORD(algorithms, config_issuer, algorithms),
-	    "signature algorithms accepted" },
+	    "signature algorithms accepted; a preset has its own default" },
 	{ SECTION_ISSUER, OPTION_STRING, "jwks-file", "", STRING(config_issuer, jwks_file),
-	    "its public keys (RFC 7517)" },
-	{ SECTION_ISSUER, OPTION_STRING, "jwks-url", "", LATER,
-	    "where its public keys are fetched" },
+	    "its public keys (RFC 7517), instead of fetching them" },
+	{ SECTION_ISSUER, OPTION_STRING, "jwks-url", "", STRING(config_issuer, jwks_url),
+	    "https URL of its public keys; without it and jwks-file: discovery, at url/.well-known/openid-configuration" },
+	{ SECTION_ISSUER, OPTION_STRINGS, "jwks-hosts", "", LIST(config_issuer, jwks_hosts),
+	    "hosts besides its own where discovery may say the keys are; host:port unless it is 443" },
+	{ SECTION_ISSUER, OPTION_STRING, "ca-file", "", STRING(config_issuer, ca_file),
+	    "for fetching: PEM file of the only CAs believed; empty: those of the system" },
+	{ SECTION_ISSUER, OPTION_STRING, "bearer-token-file", "", STRING(config_issuer, bearer_token_file),
+	    "for fetching: file with a token to show the issuer itself, read anew each time (Kubernetes API)" },
+	{ SECTION_ISSUER, OPTION_BOOL, "allow-private", "false", NULL, NULL, PLAIN(config_issuer, allow_private),
+	    "it may be at a private address: without it only public ones are connected to, and localhost if the URL says so" },
+	{ SECTION_ISSUER, OPTION_TIME, "stale-limit", "24 h", "1 min", "744 h", PLAIN(config_issuer, stale_limit),
+	    "keys that cannot be fetched again are used so long, over a restart too" },
 	{ SECTION_ISSUER, OPTION_STRING, "groups-claim", "groups", STRING(config_issuer, groups_claim),
 	    "claim that lists groups; dots lead into objects" },
 	{ SECTION_ISSUER, OPTION_STRING, "roles-claim", "roles", STRING(config_issuer, roles_claim),
 	    "claim that lists roles; dots lead into objects" },
+	{ SECTION_ISSUER, OPTION_STRINGS, "required-claims", "", LIST(config_issuer, required_claims),
+	    "claims a token must have: name, name=value or name=beginning*; dots lead into objects" },
+	{ SECTION_ISSUER, OPTION_TIME, "leeway", "60 s", "0 s", "5 min", PLAIN(config_issuer, leeway),
+	    "how far its clock may be off" },
 	{ SECTION_ISSUER, OPTION_TIME, "max-lifetime", "24 h", "1 min", "744 h", PLAIN(config_issuer, max_lifetime),
 	    "longest exp - iat accepted" },
 	{ SECTION_ISSUER, OPTION_TIME, "session", "0 s", "0 s", "24 h", PLAIN(config_issuer, session),

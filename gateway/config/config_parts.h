@@ -127,6 +127,10 @@ void config_table_read(struct config_reader *r) NONNULL(1);
 /* ---- config_check.c ---- */
 void config_check(struct config_reader *r) NONNULL(1);
 
+/* ---- config_issuer.c ---- */
+void config_check_issuers(struct config_reader *r) NONNULL(1);
+void config_load_issuers(struct config_reader *r) NONNULL(1);
+
 /* ---- config_files.c ---- */
 void config_files_load(struct config_reader *r, bool create) NONNULL(1);
 

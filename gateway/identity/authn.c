@@ -120,6 +120,7 @@ verify(struct authn *a, const struct authn_ask *q, struct span token, bool beare
 	unsigned char key[32];
 	const struct identity *who = NULL;
 	uint32_t generation = issuer_table_generation(q->issuers);
+	const char *issuer = NULL;
 	int64_t now = q->now, grace = q->grace;
 	enum token_outcome outcome;
 	struct slot *s;
@@ -142,13 +143,17 @@ verify(struct authn *a, const struct authn_ask *q, struct span token, bool beare
 	}
 	own = q->tokens != NULL && token_is_own(token);
 	outcome = own ? token_accept(q->tokens, q->issuers, token, now, grace, &who) :
-	    token_verify(q->issuers, token, now, grace, &who);
+	    token_verify_from(q->issuers, token, now, grace, &who, &issuer);
 	metric_add(a->metrics, outcome == TOKEN_OK ? METRIC_TOKEN_VERIFIED : METRIC_TOKEN_REFUSED, 1);
 	if (outcome != TOKEN_OK) {
-		if (grace == 0 && outcome != TOKEN_NO_MEMORY)
-			remember(s, key, NULL, own, outcome, generation, now + REFUSED_FOR);
 		out->detail = token_outcome_symbol(outcome);
-		return outcome == TOKEN_NO_MEMORY ? REFUSE_NO_MEMORY : REFUSE_BAD_TOKEN;
+		/* what other keys may change is not remembered: the next one with this token waits for them too */
+		if (issuer != NULL && (outcome == TOKEN_KEY_UNKNOWN || outcome == TOKEN_NO_KEYS))
+			out->issuer = issuer;
+		else if (grace == 0 && outcome != TOKEN_NO_MEMORY)
+			remember(s, key, NULL, own, outcome, generation, now + REFUSED_FOR);
+		return outcome == TOKEN_NO_MEMORY ? REFUSE_NO_MEMORY :
+		    outcome == TOKEN_NO_KEYS ? REFUSE_ISSUER_UNAVAILABLE : REFUSE_BAD_TOKEN;
 	}
 	if (who->expires_at > now)
 		remember(s, key, who, own, outcome, generation,

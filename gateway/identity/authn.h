@@ -40,13 +40,15 @@ struct authn_result {
 	struct login *login;
 	const char *method;		/* "bearer", "basic", "certificate", "anonymous" */
 	const char *detail;		/* for the audit event: why a token was refused; NULL */
+	const char *issuer;		/* alias in q->issuers: with other keys of this issuer the token might be good; NULL */
 };
 
 struct authn *authn_new(struct metrics *m) NONNULL(1) WUNRES;
 void authn_free(struct authn *a);
 
 /*
- * REFUSE_NONE: out->who is set, or out->token, or out->login. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN: it is not.
+ * REFUSE_NONE: out->who is set, or out->token, or out->login. REFUSE_BAD_CREDENTIALS, REFUSE_BAD_TOKEN,
+ * REFUSE_ISSUER_UNAVAILABLE (and those of want): it is not.
  * field.p == NULL: no Authorization was sent.
  */
 enum refuse authn_identify(struct authn *a, const struct authn_ask *q, struct span field, struct authn_result *out)

@@ -17,7 +17,7 @@
 #include "gateway/setup.h"
 #include "gateway/tags/ledger.h"
 
-#define TEXT_MAX 65536u
+#define TEXT_MAX (1u << 18)
 
 static const struct {
 	const char *name, *type, *help;
@@ -130,6 +130,32 @@ add_readiness(struct text *t, const struct metrics_view *v)
 }
 
 static void
+add_issuers(struct text *t, const struct metrics_view *v)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} series[] = {
+		{ "tidewaiter_issuer_keys", "gauge", "keys of the issuer in force; without any its tokens are refused" },
+		{ "tidewaiter_issuer_keys_age_seconds", "gauge", "since the keys were fetched; -1 without keys" },
+		{ "tidewaiter_issuer_fetch_failures_total", "counter", "failed fetches of the issuer's keys" },
+		{ "tidewaiter_issuer_fresh", "gauge", "1 when the last fetch of the issuer's keys went well" },
+	};
+
+	for (size_t k = 0; v->setup != NULL && k < sizeof series / sizeof *series; k++) {
+		head(t, series[k].name, series[k].type, series[k].help);
+		for (size_t i = 0; i < v->setup->config->n_issuer; i++) {
+			struct issuer_stats s;
+
+			issuer_view_stats(v->setup->issuers, i, &s);
+			if (k > 0 && !s.fetched)
+				continue;
+			add(t, "%s{issuer=\"%s\"} %" PRId64 "\n", series[k].name, v->setup->config->issuer[i].alias,
+			    k == 0 ? (int64_t)s.keys : k == 1 ? s.age : k == 2 ? s.failures : (int64_t)s.fresh);
+		}
+	}
+}
+
+static void
 add_reloads(struct text *t, const struct metrics_view *v)
 {
 	head(t, "tidewaiter_reloads_total", "counter", "reloads of the configuration, by outcome");
@@ -154,6 +180,7 @@ metrics_text(const struct metrics_view *v, size_t *n)
 	add_stores(&t, v);
 	add_courier(&t, v);
 	add_readiness(&t, v);
+	add_issuers(&t, v);
 	head(&t, "tidewaiter_build_info", "gauge", "version of the gateway");
 	add(&t, "tidewaiter_build_info{version=\"%s\"} 1\n", TW_VERSION);
 	head(&t, "tidewaiter_policy_info", "gauge", "hash of the policy in force");

@@ -11,8 +11,10 @@
 /* All upstreams answer, the ledger and the audit log can be written, and nobody is draining. */
 bool ready_is(const struct metrics_view *v, bool draining) NONNULL(1) WUNRES;
 /*
- * {"ready":true,"draining":false,"ledger":"up","audit":"up","policy":"sha256:...","reload":"ok","upstream":{"harbor":"up"}}
- * in a malloc()ed text; an upstream is "up", "down", or "unknown" before it was heard of. NULL when out of memory.
+ * {"ready":true,"draining":false,"ledger":"up","audit":"up","policy":"sha256:...","reload":"ok","upstream":{"harbor":"up"},
+ * "issuer":{"github":{"state":"fresh","keys":4,"age":120}}} in a malloc()ed text. An upstream is "up", "down", or "unknown"
+ * before it was heard of; keys of an issuer are "fresh", "stale" after a failed fetch or a restart, "none", or of a "file".
+ * NULL when out of memory.
  */
 char *ready_text(const struct metrics_view *v, bool draining) NONNULL(1) WUNRES;
 

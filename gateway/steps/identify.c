@@ -77,7 +77,7 @@ identify(struct request *r, int64_t now)
 {
 	const struct config *c = r->config;
 	const struct authn_ask q = {
-		.issuers = c->issuers,
+		.issuers = serving_issuers(r->serving),
 		.tokens = c->token_service,
 		.accounts = c->accounts,
 		.now = now,
@@ -103,9 +103,10 @@ identify(struct request *r, int64_t now)
 }
 
 enum refuse
-identify_again(struct request *r, const struct config *c, int64_t now)
+identify_again(struct request *r, struct serving *v, int64_t now)
 {
-	const struct authn_ask q = { .issuers = c->issuers, .tokens = c->token_service, .accounts = c->accounts, .now = now,
+	const struct config *c = v->config;
+	const struct authn_ask q = { .issuers = serving_issuers(v), .tokens = c->token_service, .accounts = c->accounts, .now = now,
 		.cache_s = c->limits.token_cache / 1000 };
 	struct authn_result again;
 	enum refuse why;
@@ -182,12 +183,30 @@ take_check(struct request *r, int64_t now)
 
 /* ---- the steps ---- */
 
+/* What is refused counts for where it came from; not an outage of an issuer. */
+static void
+login_failed(struct request *r, enum refuse why)
+{
+	if (why != REFUSE_ISSUER_UNAVAILABLE)
+		source_failed(source_slot(&r->client.address), (uint32_t)(r->time_us / 60000000));
+	r->detail = span_of(r->authn.detail);
+}
+
 static enum next
 refuse_login(struct request *r, enum refuse why)
 {
-	source_failed(source_slot(&r->client.address), (uint32_t)(r->time_us / 60000000));
-	r->detail = span_of(r->authn.detail);
+	login_failed(r, why);
 	return request_refuse(r, why);
+}
+
+enum refuse
+identify_parked(struct request *r)
+{
+	enum refuse why = identify(r, r->time_us / 1000000);
+
+	if (why != REFUSE_NONE)
+		login_failed(r, why);
+	return why;
 }
 
 enum next
@@ -206,6 +225,8 @@ step_identify(struct request *r)
 	if (!conn_certificate_refresh(r->conn, r->serving->setup))
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	why = identify(r, now);
+	if (why != REFUSE_NONE && park(r))
+		return WAIT;
 	if (why != REFUSE_NONE)
 		return refuse_login(r, why);
 	return r->authn.login == NULL ? NEXT : begin_check(r);

@@ -31,7 +31,7 @@ still_known(struct request *r, struct serving *v)
 	case PRINCIPAL_ANONYMOUS:
 		return true;
 	case PRINCIPAL_JWT:
-		return issuer_table_vouches(v->config->issuers, who->issuer, who->key_id);
+		return issuer_table_vouches(serving_issuers(v), who->issuer, who->key_id);
 	case PRINCIPAL_CERT:
 		return conn_certificate_refresh(r->conn, v->setup) && r->conn->certificate != NULL &&
 		    r->conn->certificate->who != NULL;
@@ -87,7 +87,7 @@ recheck_push(struct request *r)
 
 	if (v == r->serving && now - r->time_us / 1000000 < PATIENCE)
 		return REFUSE_NONE;
-	why = identify_again(r, v->config, now);
+	why = identify_again(r, v, now);
 	if (why != REFUSE_NONE)
 		return why;
 	if (r->authn.who->type == PRINCIPAL_CERT && (r->conn->certificate == NULL || now >= r->conn->certificate->expires_at))

@@ -29,7 +29,8 @@ def run(lab, report):
         return m and m.group(1)
     status, said = ready(10)
     report.ok(status == 200 and said == {"ready": True, "draining": False, "ledger": "up", "audit": "up", "policy": said["policy"],
-                                         "reload": "ok", "upstream": {"up": "up"}} and said["policy"].startswith("sha256:"),
+                                         "reload": "ok", "upstream": {"up": "up"},
+                                         "issuer": {"test": {"state": "file", "keys": 1}}} and said["policy"].startswith("sha256:"),
               "ready without a request", f"{status} {said}")
     report.ok(metric("tidewaiter_ready") == "1" and metric('tidewaiter_upstream_up{upstream="up"}') == "1", "and in the metrics")
     asked = []

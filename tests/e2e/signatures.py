@@ -40,11 +40,11 @@ def install_now(report):
         for name in ("package.json", "package-lock.json"):
             shutil.copy(os.path.join(HERE, name), MODULES)
         ok, said = adapters.command(["npm", "ci", "--prefix", MODULES, "--ignore-scripts", "--no-audit", "--no-fund"], seconds=300)
-        if not report.ok(ok, "npm installs @sigstore/oci and jose", said[-1000:]):
+        if not report.ok(ok, "npm installs the packages of tests/e2e/npm", said[-1000:]):
             return False
         with open(stamp, "w") as f:
             f.write(wanted)
-    for name in ("attach.js", "verify.js"):
+    for name in ("attach.js", "verify.js", "provider.mjs"):
         shutil.copy(os.path.join(HERE, name), MODULES)        # beside the modules, where they find them
     return True
 

@@ -560,7 +560,7 @@ test_minimal(void)
 	CHECK(limits_equal(&c->limits, &default_limits));
 	CHECK(memcmp(&c->limits.http, &http_limits_default, sizeof http_limits_default) == 0);
 	CHECK(memcmp(&c->limits.route, &route_limits_default, sizeof route_limits_default) == 0);
-	CHECK(issuer_table_count(c->issuers) == 0);
+	CHECK(issuer_table_count(c->file_issuers) == 0);
 	CHECK(policy_statements(c->policy) == 2);
 	config_free(c);
 }
@@ -616,7 +616,7 @@ test_everything(void)
 	    !c->listen[1].trusted[1].v4 && c->listen[1].trusted[2].bits == 32);
 	CHECK(c->n_upstream == 2);
 	check_everything_upstream(c);
-	CHECK(c->n_issuer == 2 && issuer_table_count(c->issuers) == 2);
+	CHECK(c->n_issuer == 2 && issuer_table_count(c->file_issuers) == 2);
 	CHECK(c->issuer[0].algorithms == ((1u << JWS_RS256) | (1u << JWS_ES256)));
 	CHECK(c->issuer[1].algorithms == 1u << JWS_RS256);
 	CHECK(c->issuer[0].max_lifetime == 7200 && c->issuer[1].max_lifetime == 86400);
@@ -629,6 +629,50 @@ test_everything(void)
 	CHECK(c->settle == 90 && !c->read_back && c->audit_segment_size == 1u << 20);
 	CHECK(span_ends(span_of(c->ledger_url), SPAN("/tags.db")) && same(c->admin_listen, "127.0.0.1:5480"));
 	CHECK(limits_equal(&c->limits, &limits));
+	config_free(c);
+}
+
+static bool
+requires(const struct config_issuer *s, const char *path, const char *value)
+{
+	for (size_t i = 0; i < s->n_required; i++)
+		if (same(s->required[i].path, path))
+			return value == NULL ? s->required[i].value == NULL : same(s->required[i].value, value);
+	return false;
+}
+
+static void
+test_issuers(void)
+{
+	struct config *c = load_good("tests/config/good/issuers.conf", false);
+	struct keyset *keys[10] = { NULL };
+	struct issuer_table *t;
+	const struct config_issuer *s;
+
+	if (c == NULL)
+		return;
+	s = c->issuer;
+	CHECK(same(c->state_directory, "/var/lib/elsewhere") && c->n_issuer == 10 && issuer_table_count(c->file_issuers) == 10);
+	CHECK(s[0].preset == PRESET_GITHUB && requires(&s[0], "repository_owner_id", NULL) && s[0].jwks_url == NULL);
+	CHECK(s[0].stale_limit == 86400 && s[0].leeway == 60 && !s[0].allow_private && s[1].allow_private);
+	CHECK(same(s[2].groups_claim, "groups_direct") && requires(&s[2], "ref_protected", "true") && requires(&s[2], "project_id", NULL));
+	CHECK(s[3].algorithms == (1u << JWS_RS256 | 1u << JWS_ES256) && s[3].stale_limit == 3600 && s[3].bearer_token_file != NULL);
+	CHECK(requires(&s[3], "sub", "system:serviceaccount:*"));
+	CHECK(requires(&s[4], "tid", "11111111-2222-3333-4444-555555555555") && s[4].n_jwks_hosts == 3 && s[4].leeway == 5);
+	CHECK(same(s[4].jwks_hosts[0], "more.example:8443") && same(s[4].jwks_hosts[2], "login.windows.net"));
+	CHECK(s[5].quirks == ISSUER_EMAIL && s[5].algorithms == 1u << JWS_ES256);
+	CHECK(s[6].quirks == ISSUER_CLIENT_ID && same(s[6].groups_claim, "groups") && same(s[6].roles_claim, "cognito:roles"));
+	CHECK(same(s[7].roles_claim, "realm_access.roles") && s[7].algorithms == 1u << JWS_RS256);
+	CHECK(s[8].quirks == ISSUER_SPIFFE && same(s[8].jwks_url, "https://keys.example.org/bundle?x=1"));
+	CHECK(s[9].keys != NULL && requires(&s[9], "team", NULL) && requires(&s[9], "a.b", "c*") && s[9].n_required == 2);
+	/* keys that came, in place of those of files */
+	keys[0] = s[9].keys;
+	t = config_issuer_table(c, keys);
+	CHECK(t != NULL && issuer_table_generation(t) != issuer_table_generation(c->file_issuers));
+	CHECK(issuer_table_vouches(t, SPAN("github"), span_of(keyset_kid(s[9].keys, 0))));
+	CHECK(!issuer_table_vouches(t, SPAN("local"), span_of(keyset_kid(s[9].keys, 0))));
+	CHECK(issuer_table_vouches(c->file_issuers, SPAN("local"), span_of(keyset_kid(s[9].keys, 0))));
+	issuer_table_unref(t);
 	config_free(c);
 }
 
@@ -854,11 +898,42 @@ check_example_complete(const char *text)
 	config_destroy(&tree);
 }
 
+/* Each configuration that the guide to issuers shows loads as it stands. */
+static void
+test_guide(void)
+{
+	static const char account[] = "/var/run/secrets/kubernetes.io/serviceaccount", open[] = "```conf\n";
+	size_t n = 0, blocks = 0;
+	char *text = slurp("deploy/guides/issuers.md", &n), *edited = with_dir(text, account);
+	char *minimal = slurp("tests/config/good/minimal.conf", &n);
+
+	CHECK(link(in_dir("ec.crt"), in_dir("ca.crt")) == 0 && link(in_dir("password"), in_dir("token")) == 0);
+	for (char *p = strstr(edited, open); p != NULL; p = strstr(p, open)) {
+		char *end = strstr(p += strlen(open), "```"), *whole = NULL, *said = NULL, *named = with_dir(minimal, "$DIR");
+		struct config *c = NULL;
+
+		if (!CHECK(end != NULL) || asprintf(&whole, "%s\nissuer = {\n%.*s};\n", named, (int)(end - p), p) < 0)
+			break;
+		c = load_text(span_of(whole), false, &said);
+		if (!CHECK(c != NULL && *said == '\0' && c->n_issuer == 1))
+			fprintf(stderr, "%.*s%s", (int)(end - p), p, said);
+		blocks++;
+		config_free(c);
+		free(whole);
+		free(said);
+		free(named);
+	}
+	CHECK(blocks == PRESET_MAX);	/* one for each preset, and one without */
+	free(text);
+	free(edited);
+	free(minimal);
+}
+
 static void
 test_example(void)
 {
 	static const char *const renamed[][2] = { { "ec.crt", "tls-ec.crt" }, { "ec.key", "tls-ec.key" },
-		{ "ec.crt", "harbor-ca.pem" }, { "password", "harbor.password" }, { "jwks.json", "github-jwks.json" },
+		{ "ec.crt", "harbor-ca.pem" }, { "password", "harbor.password" },
 		{ "policy.json", "policy.d/policy.json" } };
 	char *said = NULL, *again_said = NULL, *text, *edited, *full;
 	struct config *c, *again;
@@ -911,6 +986,7 @@ main(void)
 	test_table();
 	test_minimal();
 	test_everything();
+	test_issuers();
 	test_edges();
 	each_file("tests/config/good", 5, check_good);
 	each_file("tests/config/bad", 150, check_bad);
@@ -920,6 +996,7 @@ main(void)
 	test_cluster_key_cannot_be_made();
 	test_policy_problems();
 	test_policy_warning();
+	test_guide();
 	test_example();
 	remove_all(dir);
 	return check_done();

@@ -81,6 +81,10 @@ static const struct row tokens[] = {
 	{ "", ISSUER_CLIENT_ID, NULL, TOKEN_AUDIENCE, NULL, "{\"iss\":\"https://a\",\"exp\":1700000600,\"sub\":\"a\"}", false },
 	{ "", ISSUER_CLIENT_ID, NULL, TOKEN_AUDIENCE, NULL,
 	    "{\"iss\":\"https://a\",\"aud\":\"no\",\"client_id\":\"gw\",\"exp\":1700000600,\"sub\":\"a\"}", false },
+	/* an address that was not verified is not there, for whoever requires one either */
+	{ "email=e", ISSUER_EMAIL, "\"sub\":\"a\",\"email\":\"e\",\"email_verified\":false", TOKEN_CLAIM, NULL, NULL, false },
+	{ "email=e", ISSUER_EMAIL, "\"sub\":\"a\",\"email\":\"e\"", TOKEN_CLAIM, NULL, NULL, false },
+	{ "email=e", ISSUER_EMAIL, "\"sub\":\"a\",\"email\":\"e\",\"email_verified\":true", TOKEN_OK, NULL, NULL, false },
 	/* groups that are elsewhere */
 	{ "", 0, "\"sub\":\"a\",\"_claim_names\":{\"groups\":\"src1\"}", TOKEN_OK, NULL, NULL, true },
 	{ "", 0, "\"sub\":\"a\",\"_claim_names\":{\"roles\":\"src1\"}", TOKEN_OK, NULL, NULL, false },
