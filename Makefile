@@ -105,6 +105,11 @@ e2e-go: $(B)/tidewaiter ## crane, oras and cosign through the gateway (needs Go 
 	@tests/go/install crane oras cosign
 	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run gotools
 
+# from PyPI: likewise
+e2e-pypi: $(B)/tidewaiter ## the login at ECR against moto's server
+	@tests/pypi/install moto
+	@TIDEWAITER=$(B)/tidewaiter tests/e2e/run moto
+
 corpus: $(B)/tidewaiter ## bypass cases of tests/corpus over TLS, upstream recorded
 	@TIDEWAITER=$(B)/tidewaiter tests/corpus/run
 
@@ -183,7 +188,7 @@ help: ## this list
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all tools unit fuzzers check test e2e e2e-tsan conformance e2e-go deploy corpus corpus-asan asan tsan coverage fuzz bench schema generated lint layers install \
+.PHONY: all tools unit fuzzers check test e2e e2e-tsan conformance e2e-go e2e-pypi deploy corpus corpus-asan asan tsan coverage fuzz bench schema generated lint layers install \
 	uninstall run help clean
 ALL_C := gateway/main.c $(POLICY_C) $(GATEWAY_C) $(UNIT_C) $(FUZZ_C) $(TOOL_C)
 -include $(wildcard $(patsubst %.c,$(B)/%.d,$(ALL_C)))
