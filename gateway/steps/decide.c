@@ -268,7 +268,7 @@ step_decide(struct request *r)
 	if (list_some_tags(r))
 		v = VERDICT_ALLOW;	/* lists/visible.c says which */
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
-		return NEXT;
+		v = VERDICT_ALLOW;	/* step content asks again */
 	if (v != VERDICT_ALLOW) {
 		enum refuse why = decide_refusal(r, &j);
 
@@ -420,5 +420,8 @@ step_content(struct request *r)
 		why = decide_content(r);
 	if (why == REFUSE_NONE && has_foreign_layer(&r->manifest))
 		why = REFUSE_FOREIGN_LAYER;
+	/* its body may have taken a while */
+	if (why == REFUSE_NONE && !spool_healthy(r->worker->gateway->spool))
+		why = REFUSE_AUDIT_DOWN;
 	return why == REFUSE_NONE ? NEXT : request_refuse(r, why);
 }

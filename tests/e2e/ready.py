@@ -3,13 +3,59 @@
 import json
 import os
 import re
+import resource
 import threading
+import time
 
 import lab as labs
 import stub as stubs
 
 
+# what a push needs is known with its manifest only
+LATER = {"Version": "2026-11-01", "Statement": [
+    {"Sid": "Digests", "Effect": "Allow", "Principal": ["subject:test/ci"], "Action": ["registry:Push*", "registry:Pull*"],
+     "Resource": ["repo:up/app"], "Condition": {"StringLike": {"registry:Digest": ["sha256:*"]}}},
+    {"Sid": "Pulls", "Effect": "Allow", "Principal": ["subject:test/ci"], "Action": ["registry:Pull*"], "Resource": ["repo:up/app"]}]}
+
+
+def audit_down(lab, report):
+    """Events cannot be written: nothing changes that can be pulled, upstream does not hear of it, and pulls go on."""
+    stub = stubs.Stub()
+    g = labs.Gateway(lab, "ready-audit", stub.origin, LATER, workers=1).start()
+    token, c = lab.signer.token("ci"), g.client()
+    put = lambda tag: g.request("PUT", f"/v2/app/manifests/{tag}", token, {"Content-Type": labs.OCI_MANIFEST}, labs.manifest(note=tag))
+    report.ok(put("before").status == 201, "a push")
+    log = os.path.join(g.audit, "current.jsonl")
+    # the audit log becomes the largest file by far, and then the only one that may not grow
+    while os.path.getsize(log) < 3 * os.path.getsize(os.path.join(g.dir, "tags.db-wal")):
+        for _ in range(100):
+            c.request("GET", "/v2/app/manifests/before", token)
+        time.sleep(0.1)
+    c.close()
+    soft, hard = resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE)
+    g.settled()
+    resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE, (os.path.getsize(log), hard))
+    r = put("first")
+    report.ok(r.status == 503 and "audit log" in (r.message() or ""), "the first push: no 201 without its event", repr(r))
+    labs.wait_for(lambda: g.admin("/readyz")[0] == 503)
+    report.ok(json.loads(g.admin("/readyz")[1])["audit"] == "down", "/readyz says so", g.admin("/readyz")[1])
+    mark = stub.mark()
+    r = put("second")
+    report.ok(r.status == 503 and "audit log" in (r.message() or "") and not stub.since(mark)[0], "the next: upstream hears nothing of it",
+              f"{r} {stub.since(mark)[0]}")
+    r = g.request("GET", "/v2/app/manifests/before", token)
+    report.ok(r.status == 200, "pulls go on", repr(r))
+    resource.prlimit(g.process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+    labs.wait_for(lambda: g.admin("/readyz")[0] == 200)
+    report.ok(put("second").status == 201 and put("first").status == 201, "pushes again when it can be written")
+    ok, said = g.verify()
+    report.ok(ok, "audit verify", said)
+    g.stop()
+    stub.close()
+
+
 def run(lab, report):
+    audit_down(lab, report)
     stub = stubs.Stub()
     g = labs.Gateway(lab, "ready", stub.origin, labs.POLICY).start()
 
