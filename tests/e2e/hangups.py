@@ -173,7 +173,7 @@ def world(lab, name, seed, registry_too):
     s.blobs[labs.digest_of(BLOB)] = BLOB
     for i in range(3000):
         s.tags["many", f"tag-{i}"] = "sha256:" + "0" * 64
-    g = labs.Gateway(lab, name, s.origin, POLICY, limits=LIMITS).start()
+    g = labs.Gateway(lab, name, s.origin, POLICY, limits=LIMITS, tags={"drift": rng.choice(("alarm", "refuse", "pin"))}).start()
     token = lab.signer.token("owner")
     g.request("GET", "/v2/", token)
     files = g.descriptors()
