@@ -15,6 +15,7 @@
 
 #define LINGER_BYTES	65536u	/* discarded after our last answer, so that the client reads it before a reset */
 #define LINGER_MS	1000u
+#define CROWDED_TOLD_MS	60000
 
 static void
 free_task(struct loop_task *t)
@@ -137,6 +138,23 @@ conn_drain(struct conn *c)
 
 /* ---- stream callbacks ---- */
 
+/* Has this address room for another connection? If not that is counted, and told once a minute. */
+static bool
+has_room(struct worker *w, const struct endpoint *client, unsigned source)
+{
+	int64_t now = loop_monotonic_ms(w->loop);
+
+	if (source_connect(source, w->serving->config->limits.connections_per_ip))
+		return true;
+	metric_add(&w->metrics, METRIC_CROWDED, 1);
+	if (w->crowded_told == 0 || now - w->crowded_told > CROWDED_TOLD_MS) {
+		w->crowded_told = now;
+		log_warn("source=%s msg=has as many connections as one address may have (limits.connections-per-ip): more are closed",
+		    client->ip);
+	}
+	return false;
+}
+
 /* The proxy in front told who connected. From here on that address is the client, and it is what counts. */
 static void
 on_proxy(void *ctx, const struct proxy_header *h)
@@ -155,7 +173,7 @@ on_proxy(void *ctx, const struct proxy_header *h)
 	if (endpoint_within(&c->client, listen->trusted, listen->n_trusted_proxies))
 		return;
 	c->source = source_slot(&c->client.address);
-	c->counted = source_connect(c->source, config->limits.connections_per_ip);
+	c->counted = has_room(c->worker, &c->client, c->source);
 	if (!c->counted)
 		close_now(c);
 }
@@ -361,7 +379,7 @@ admit(struct worker *w, const struct endpoint *peer, const struct config_listen 
 	}
 	if (trusted)
 		return true;	/* all of its clients come from one address */
-	*counted = source_connect(source, w->serving->config->limits.connections_per_ip);
+	*counted = has_room(w, peer, source);
 	return *counted;
 }
 

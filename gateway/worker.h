@@ -58,6 +58,7 @@ struct worker {
 	size_t n_conns;
 	unsigned parked;		/* requests that wait for keys (park.c) */
 	bool draining, started;
+	int64_t crowded_told;		/* monotonic ms: when an address with too many connections was last named */
 	struct event *drain_timer;
 	struct event *accept_timer;	/* out of descriptors: listens again */
 	struct mail drain_mail;

@@ -284,6 +284,28 @@ def slow(lab, report):
     s.close()
 
 
+def crowd(lab, report):
+    """Too many connections of one address: they are closed without a word, but not without a trace."""
+    s = stubs.Stub()
+    g = labs.Gateway(lab, "hangups-crowd", s.origin, POLICY, limits={"connections-per-ip": 3}, workers=1).start()
+    labs.wait_for(lambda: g.descriptors() and "tidewaiter_connections 0" in g.admin("/metrics")[1])     # the lab looked in
+    kept, closed = [g.client() for _ in range(3)], 0
+    for _ in range(5):
+        try:
+            g.client()
+        except OSError:
+            closed += 1
+    text = g.admin("/metrics")[1]
+    report.ok(closed == 5 and "tidewaiter_connections_crowded_total 5" in text, "counted",
+              f"{closed} {[x for x in text.splitlines() if 'crowded' in x]}")
+    log = g.process.tail(100)
+    report.ok(log.count("source=127.0.0.1 msg=has as many connections as one address may have") == 1, "and told once a minute", log)
+    for c in kept:
+        c.close()
+    g.stop()
+    s.close()
+
+
 def cpu(g):
     """Seconds of all its threads."""
     with open(f"/proc/{g.process.pid}/stat") as f:
@@ -321,5 +343,6 @@ def run(lab, report, which=None):
     storm(lab, report, "hangups-both", rounds, seed, True, reloads=True)
     once(lab, report, rounds, seed)
     slow(lab, report)
+    crowd(lab, report)
     descriptors(lab, report)
     ends(lab, report, seed, 1 + rounds // 50)
