@@ -434,6 +434,33 @@ def restarts(report, lab, stub):
     p.process.stop()
 
 
+class Expiring:
+    """Keys of a provider that goes wrong: fetched again by themselves at 80 %, and forgotten at stale-limit. It takes a minute."""
+
+    def __init__(self, report, lab, stub):
+        self.report, self.liar = report, Liar(lab, lab.signer)
+        url = f"{self.liar.origin}/expiring"
+        self.scene = Scene(lab, report, "expiring", stub.origin, {"idp": fetched(lab, url, **{"stale-limit": "1 min"})})
+        self.scene.wait_events("keys.refreshed", "idp")
+        self.token = lab.signer.token("ci", iss=url)
+        self.begun = time.monotonic()
+        report.ok(self.scene.pull(self.token).status == 200, "stale-limit of a minute: a pull")
+        self.liar.modes["expiring"] = "broken"
+        self.asked = len(self.liar.asked)
+
+    def end(self):
+        s = self.scene
+        e = s.wait_events("keys.failed", "idp", 2, self.begun + 75 - time.monotonic())
+        self.report.ok([x["reason"] for x in e] == ["keys_failed", "keys_expired"] and len(self.liar.asked) > self.asked,
+                       "before the set is old it is fetched again, with nobody asking; that fails, and at stale-limit it is forgotten", repr(e))
+        r = s.pull(self.token)
+        self.report.ok(r.status == 503 and s.issuer("idp")["state"] == "none", "... a token that was good before, cached or not: 503", repr(r))
+        self.liar.modes["expiring"] = "good"
+        self.report.ok(labs.wait_for(lambda: s.pull(self.token).status == 200, 70, 0.5), "... and fetched again when the provider is back")
+        s.end()
+        self.liar.shutdown()
+
+
 # ---- a Kubernetes API: its own CA, a token to be shown ----
 
 def bearer(report, lab, stub):
@@ -472,9 +499,11 @@ def run(lab, report):
         return
     stub = stubs.Stub()
     stub.put("app", "v1", labs.OCI_MANIFEST, labs.manifest(note="v1"))
+    expiring = Expiring(report, lab, stub)
     algorithms(report, lab, stub)
     bearer(report, lab, stub)
     lies(report, lab, stub)
     restarts(report, lab, stub)
     rotation(report, lab, stub)
+    expiring.end()
     stub.close()
