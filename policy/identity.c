@@ -80,7 +80,7 @@ own_ids(struct arena *a, const struct identity *who, struct span ids[static 2])
 void
 identity_make_ids(struct arena *a, struct identity *who)
 {
-	struct span *ids = arena_zalloc(a, 2 + who->n_groups + who->n_roles + who->groups_unknown, sizeof *ids);
+	struct span *ids = arena_zalloc(a, 2 + who->n_groups + who->n_roles + who->n_names + who->groups_unknown, sizeof *ids);
 	size_t n;
 
 	if (ids == NULL)
@@ -90,6 +90,8 @@ identity_make_ids(struct arena *a, struct identity *who)
 		ids[n++] = arena_printf(a, "group:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->groups[i]));
 	for (size_t i = 0; i < who->n_roles; i++)
 		ids[n++] = arena_printf(a, "role:%.*s/%.*s", SPAN_FMT(who->issuer), SPAN_FMT(who->roles[i]));
+	for (size_t i = 0; i < who->n_names; i++)
+		ids[n++] = arena_printf(a, "cert:%.*s", SPAN_FMT(who->names[i]));
 	if (who->groups_unknown)
 		ids[n++] = arena_printf(a, "groups-unknown:%.*s", SPAN_FMT(who->issuer));
 	who->ids = ids;
@@ -142,7 +144,8 @@ identity_within(const struct identity *parts, json_t *document)
 	    (parts->type != PRINCIPAL_ANONYMOUS && !identity_name_ok(parts->issuer, IDENTITY_NAME_MAX)) ||
 	    !identity_name_ok(parts->subject, IDENTITY_SUBJECT_MAX) ||
 	    !copy_names(v->arena, parts->groups, parts->n_groups, &who->groups) ||
-	    !copy_names(v->arena, parts->roles, parts->n_roles, &who->roles))
+	    !copy_names(v->arena, parts->roles, parts->n_roles, &who->roles) ||
+	    !copy_names(v->arena, parts->names, parts->n_names, &who->names))
 		goto fail;
 	who->issuer = arena_dup(v->arena, parts->issuer);
 	who->subject = arena_dup(v->arena, parts->subject);

@@ -27,9 +27,11 @@ struct identity {
 	size_t n_groups, n_roles;
 	/* There are groups that the token does not list (too many of them): whether it is in one is unknown, not no. */
 	bool groups_unknown;
+	const struct span *names;	/* of a client certificate: URIs, DNS names and its SHA-256 in hex */
+	size_t n_names;
 	/*
 	 * principal:ids of the policy language: "anonymous"; or "issuer:<alias>", "subject:<alias>/<sub>",
-	 * "group:<alias>/<name>", "role:<alias>/<name>"; or "basic:<user>" and its groups. Built once, by whoever makes the
+	 * "group:<alias>/<name>", "role:<alias>/<name>", "cert:<name>"; or "basic:<user>" and its groups. Built once, by whoever makes the
 	 * identity. With groups_unknown the last one is "groups-unknown:<alias>": no principal of a policy, but what records
 	 * and queries keep it by.
 	 */

@@ -295,11 +295,13 @@ certificate_end(const STACK_OF(X509) *chain, int64_t *out)
 }
 
 enum certificate_outcome
-certificate_identity(X509 *x, const struct certificate_rule *rule, const struct identity **out)
+certificate_identity(X509 *x, const struct certificate_rule *rule, const struct span *names, size_t n_names,
+    const struct identity **out)
 {
 	struct span groups[CERTIFICATE_GROUPS_MAX];
 	char subject[IDENTITY_SUBJECT_MAX];
-	struct identity who = { .type = PRINCIPAL_CERT, .issuer = span_of(rule->issuer), .groups = groups };
+	struct identity who = { .type = PRINCIPAL_CERT, .issuer = span_of(rule->issuer), .groups = groups,
+		.names = names, .n_names = n_names };
 	enum certificate_outcome o;
 	size_t n = 0;
 

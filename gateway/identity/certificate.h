@@ -54,10 +54,10 @@ const char *certificate_outcome_text(enum certificate_outcome o) RETURNS_NONNULL
 
 /*
  * The identity of a verified certificate. OK: *out is new, with one reference; issued_at and expires_at are the
- * certificate's own. x is only read (OpenSSL keeps what it parsed in it).
+ * certificate's own. x is only read (OpenSSL keeps what it parsed in it). names: what principals cert:<name> may call it by.
  */
-enum certificate_outcome certificate_identity(X509 *x, const struct certificate_rule *rule, const struct identity **out)
-    NONNULL(1, 2, 3) WUNRES;
+enum certificate_outcome certificate_identity(X509 *x, const struct certificate_rule *rule, const struct span *names,
+    size_t n_names, const struct identity **out) NONNULL(1, 2, 5) WUNRES;
 
 /* ---- what a connection keeps of it (certificate_facts.c) ---- */
 

@@ -101,19 +101,39 @@ fill(struct certificate *c, X509 *x)
 	return c->sha256.n > 0 && !arena_failed(c->arena);
 }
 
+/* All names that policy may call it by. False: one of them is not known, and so might be one that is denied. */
+static bool
+all_names(const struct certificate *c, struct span names[static 2 * CERTIFICATE_NAMES_MAX + 1], size_t *n)
+{
+	*n = 0;
+	names[(*n)++] = c->sha256;
+	for (size_t i = 0; i < c->uris.n; i++)
+		names[(*n)++] = c->uris.texts[i];
+	for (size_t i = 0; i < c->hosts.n; i++)
+		names[(*n)++] = c->hosts.texts[i];
+	for (size_t i = 0; i < *n; i++)
+		if (!identity_name_ok(names[i], IDENTITY_NAME_MAX))
+			return false;
+	return c->uris.known && c->hosts.known;
+}
+
 struct certificate *
 certificate_new(const STACK_OF(X509) *chain, const struct certificate_rule *rule)
 {
 	struct certificate *c = calloc(1, sizeof *c);
+	struct span names[2 * CERTIFICATE_NAMES_MAX + 1];
 	X509 *x = sk_X509_value(chain, 0);
+	size_t n;
 
 	if (c == NULL || x == NULL)
 		goto fail;
 	c->arena = arena_new(FACTS_MEMORY);
 	if (c->arena == NULL || !fill(c, x))
 		goto fail;
-	if (certificate_end(chain, &c->expires_at))
-		c->outcome = certificate_identity(x, rule, &c->who);
+	if (!all_names(c, names, &n))
+		c->outcome = CERTIFICATE_BAD_NAME;
+	else if (certificate_end(chain, &c->expires_at))
+		c->outcome = certificate_identity(x, rule, names, n, &c->who);
 	if (c->outcome != CERTIFICATE_NO_MEMORY)
 		return c;
 fail:

@@ -6,6 +6,7 @@
  */
 #include "gateway/request.h"
 #include "gateway/token/request.h"
+#include "policy/json.h"
 
 #define LOGINS_WAITING 32u	/* passwords waiting for their check; more are told to come back */
 #define UPLOAD_GRACE 3600	/* seconds an upload may outlive its token (a manifest PUT never does) */
@@ -72,6 +73,26 @@ identify_token(struct request *r, int64_t now)
 	return REFUSE_BAD_TOKEN;
 }
 
+/*
+ * A token that says which key its holder has (cnf, RFC 7800) is good with that key only. A certificate's thumbprint (RFC 8705) is the
+ * one kind that can be seen here; any other is refused.
+ */
+static enum refuse
+check_binding(struct request *r, int64_t now)
+{
+	const struct certificate *c = r->conn->certificate;
+	const json_t *cnf = json_object_get(r->authn.who->claims, "cnf");
+	char thumbprint[THUMBPRINT + 2];
+
+	if (cnf == NULL)
+		return REFUSE_NONE;
+	if (json_object_size(cnf) == 1 && c != NULL && c->outcome != CERTIFICATE_DISTRUSTED && now < c->expires_at &&
+	    token_thumbprint(c->sha256, thumbprint) && span_eq(json_span(cnf, "x5t#S256"), span_of(thumbprint)))
+		return REFUSE_NONE;
+	r->authn.detail = "other_proof";
+	return REFUSE_BAD_TOKEN;
+}
+
 static enum refuse
 identify(struct request *r, int64_t now)
 {
@@ -98,8 +119,10 @@ identify(struct request *r, int64_t now)
 		return REFUSE_BAD_TOKEN;
 	}
 	if (r->authn.token != NULL)
-		return identify_token(r, now);
-	return r->authn.who->type == PRINCIPAL_ANONYMOUS ? identify_certificate(r, now) : REFUSE_NONE;
+		why = identify_token(r, now);
+	else if (r->authn.who->type == PRINCIPAL_ANONYMOUS)
+		why = identify_certificate(r, now);
+	return why == REFUSE_NONE && r->authn.who != NULL ? check_binding(r, now) : why;
 }
 
 enum refuse

@@ -143,9 +143,11 @@ proof_of_jwt(const struct token_service *s, const struct identity *who)
 	json_t *o = json_pack("{s:s, s:s%, s:s%, s:s}", "type", "jwt", "issuer", who->issuer.p, who->issuer.n, "kid",
 	    who->key_id.n == 0 ? "" : who->key_id.p, who->key_id.n, "view", view_name(s->view));
 	json_t *claims = view_claims(s->view, who->claims), *jti = json_object_get(who->claims, "jti");
+	json_t *cnf = json_object_get(who->claims, "cnf");
 
-	/* a token on the deny list takes those with it that were minted of it */
-	if (claims != NULL && json_is_string(jti) && json_object_set(claims, "jti", jti) != 0) {
+	/* a token on the deny list takes those with it that were minted of it; one that is bound to a certificate binds them, too */
+	if (claims != NULL && ((json_is_string(jti) && json_object_set(claims, "jti", jti) != 0) ||
+	    (cnf != NULL && json_object_set(claims, "cnf", cnf) != 0))) {
 		json_decref(claims);
 		claims = NULL;
 	}

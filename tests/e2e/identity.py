@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: Apache-2.0
 import json
+import hashlib
 import os
 import re
 import shutil
@@ -22,6 +23,8 @@ POLICY = {"Version": "2026-11-01", "Statement": [
      "Action": ["registry:Push*", *PULLS], "Resource": ["repo:up/app", "repo:up/app/*"]},
     {"Sid": "HostPulls", "Effect": "Allow", "Principal": ["subject:mtls/node.test"], "Action": PULLS, "Resource": ["repo:up/app"]},
     {"Sid": "OpsPull", "Effect": "Allow", "Principal": ["group:mtls/ops"], "Action": PULLS, "Resource": ["repo:up/ops"]},
+    {"Sid": "Named", "Effect": "Allow", "Principal": ["cert:ops.test", "cert:node.test"], "Action": PULLS, "Resource": ["repo:up/named"]},
+    {"Sid": "NotNamed", "Effect": "Deny", "Principal": ["cert:node.test"], "Action": PULLS, "Resource": ["repo:up/named"]},
     {"Sid": "Fact", "Effect": "Allow", "Principal": ["subject:test/dev"], "Action": PULLS, "Resource": ["repo:up/app"],
      "Condition": {"ForAnyValue:StringEquals": {"cert:SanDns": ["node.test"]}, "Bool": {"net:ClientCertificate": "true"}}},
     {"Sid": "Public", "Effect": "Allow", "Principal": ["anonymous"], "Action": PULLS, "Resource": ["repo:up/public"]}]}
@@ -91,6 +94,19 @@ def handshakes(report, g, required, cards):
     report.ok(status(attempt(g, "/v2/")) == 401, "optional: without one, as before")
 
 
+def bound(report, g, cards, lab):
+    """Tokens that are bound to a certificate (RFC 8705), or to what cannot be seen here."""
+    with open(cards["node"][0]) as f:
+        der = ssl.PEM_cert_to_DER_cert(f.read())
+    print_of = {"x5t#S256": labs.b64(hashlib.sha256(der).digest())}
+    for what, cnf, card, want in (("with its certificate", print_of, "node", 200), ("with another", print_of, "ops", 401),
+                                  ("without one", print_of, None, 401), ("to a key that is not seen (DPoP)", {"jkt": "x"}, "node", 401),
+                                  ("to two things", {**print_of, "jkt": "x"}, "node", 401), ("to nothing", {}, "node", 401),
+                                  ("to what is no object", "x", "node", 401)):
+        r = attempt(g, token=lab.signer.token("ci", cnf=cnf), **({"certificate": cards[card]} if card else {}))
+        report.ok(status(r) == want, f"a token bound {what}: {want}", repr(r))
+
+
 def identities(report, g, cards, lab, body):
     ci, dev, bad = lab.signer.token("ci"), lab.signer.token("dev"), lab.signer.token("ci", aud="other")
     for name, card, target, want in (
@@ -108,6 +124,10 @@ def identities(report, g, cards, lab, body):
     report.ok(r.status == 403, "a push by another: 403", repr(r))
     e = g.wait_event(lambda e: e["http"]["path"] == "/v2/app/manifests/by-cert")
     report.ok(e["actor"] == {"issuer": "mtls", "subject": SPIFFE, "method": "certificate"}, "its event names it", repr(e))
+    for card, want in (("ops", 200), ("node", 403), ("spiffe", 403)):
+        r = attempt(g, "/v2/named/manifests/v1", certificate=cards[card])
+        report.ok(status(r) == want, f"cert:<name> in a policy, {card}: {want}", repr(r))
+    bound(report, g, cards, lab)
     for name in ("two-names", "two-uris", "not-spiffe", "nameless"):
         r = attempt(g, certificate=cards[name])
         report.ok(status(r) == 401 and r.code() == "UNAUTHORIZED" and "client certificate refused" in r.reason,
@@ -222,7 +242,7 @@ def certificates(lab, registry, report):
     cards["ca"] = clients_ca.path + ".crt"
     stub = stubs.Stub()
     body = labs.manifest(note="v1")
-    for repo in ("app", "ops", "public"):
+    for repo in ("app", "ops", "public", "named"):
         stub.put(repo, "v1", labs.OCI_MANIFEST, body)
     asks = {"client-ca": cards["ca"], "client-crl": cards["crl"], "certificate-groups": "ou"}
     g = labs.Gateway(lab, "optional", stub.origin, POLICY, listen={**asks, "client-certificate": "optional"}).start()

@@ -70,7 +70,7 @@ read_by_all_rules(X509 *x)
 	for (unsigned i = 0; x != NULL && i < 6; i++) {
 		struct certificate_rule rule = { "mtls", (enum certificate_subject)(i % 2), (enum certificate_groups)(i / 2) };
 		const struct identity *who = NULL;
-		enum certificate_outcome o = certificate_identity(x, &rule, &who);
+		enum certificate_outcome o = certificate_identity(x, &rule, NULL, 0, &who);
 
 		if ((o == CERTIFICATE_OK) != (who != NULL))
 			abort();

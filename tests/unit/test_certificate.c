@@ -138,7 +138,7 @@ check_row(size_t i)
 {
 	X509 *x = certificate_make(&rows[i].spec, key, NULL, NULL);
 	const struct identity *who = NULL;
-	enum certificate_outcome o = certificate_identity(x, &rows[i].rule, &who);
+	enum certificate_outcome o = certificate_identity(x, &rows[i].rule, NULL, 0, &who);
 	int64_t now = time(NULL);
 
 	if (!CHECK_ROW(o == rows[i].outcome, rows[i].name))
