@@ -94,8 +94,8 @@ recheck_push(struct request *r)
 		return REFUSE_BAD_CERTIFICATE;
 	if (v == r->serving)
 		return REFUSE_NONE;
-	/* what observe mode let in is not let through by it any more */
-	if (!stands(r, v) || (r->config->observe && !v->config->observe))
+	/* what observe mode let in is not let through by it any more; asked first: stands() may replace what the facts speak of */
+	if ((r->config->observe && !v->config->observe) || !stands(r, v))
 		return REFUSE_POLICY_CHANGED;
 	return decide_anew(r, v->config->policy) ? REFUSE_NONE : REFUSE_NO_MEMORY;
 }
