@@ -448,7 +448,8 @@ request_body(struct request *r, struct span in)
 	size_t taken = 0;
 
 	if (r->finished || r->body_done || r->sink == SINK_HELD) {
-		conn_want_body(r->conn, false);
+		/* the next request, or not wanted yet: the deadline that runs is the answer's */
+		stream_pause(r->conn->stream);
 		return 0;
 	}
 	if (too_slow(r)) {

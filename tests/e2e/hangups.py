@@ -284,6 +284,27 @@ def slow(lab, report):
     s.close()
 
 
+def never_reads(lab, report):
+    """Who does not take what was asked for is let go, also when further requests keep coming."""
+    s, data = stubs.Stub(), bytes(24 << 20)
+    s.blobs[labs.digest_of(data)] = data
+    for i in range(60000):
+        s.tags["many", f"a-tag-with-a-name-of-some-length-{i}"] = "sha256:" + "0" * 64
+    g = labs.Gateway(lab, "hangups-reads", s.origin, POLICY, limits={"write-idle": "1 s", "head-total": "2 s"}, workers=1).start()
+    token = lab.signer.token("owner")
+    for what, target in (("a blob", f"/v2/app/blobs/{labs.digest_of(data)}"), ("a list", "/v2/many/tags/list")):
+        c = g.client()
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.send(head("GET", target, token))
+        time.sleep(0.5)
+        c.send(b"GET /v2/ HTTP/1.1\r\n")
+        gone = labs.wait_for(lambda: "tidewaiter_connections 0" in g.admin("/metrics")[1], 10)
+        report.ok(gone, f"{what} that nobody reads, and the next request behind it")
+        c.close()
+    g.stop()
+    s.close()
+
+
 def crowd(lab, report):
     """Too many connections of one address: they are closed without a word, but not without a trace."""
     s = stubs.Stub()
@@ -343,6 +364,7 @@ def run(lab, report, which=None):
     storm(lab, report, "hangups-both", rounds, seed, True, reloads=True)
     once(lab, report, rounds, seed)
     slow(lab, report)
+    never_reads(lab, report)
     crowd(lab, report)
     descriptors(lab, report)
     ends(lab, report, seed, 1 + rounds // 50)
