@@ -168,7 +168,7 @@ class Scene:
         return json.loads(self.gateway.admin("/readyz")[1])["issuer"][alias]
 
     def events(self, event, alias=None):
-        return [e for e in self.gateway.events() if e["event"] == event and alias in (None, e.get("actor", {}).get("issuer"))]
+        return [e for e in self.gateway.events(event) if e["event"] == event and alias in (None, e.get("actor", {}).get("issuer"))]
 
     def wait_events(self, event, alias=None, n=1, seconds=10.0):
         labs.wait_for(lambda: len(self.events(event, alias)) >= n, seconds)

@@ -415,8 +415,9 @@ limits = {{ {options(all_limits)} }};
         finally:
             c.close()
 
-    def events(self):
-        """The audit log, oldest first."""
+    def events(self, only=""):
+        """The audit log, oldest first; of events whose name begins like that: the rest of a long one is not parsed."""
+        mark = f'"event":"{only}'.encode()
         if not os.path.isdir(self.audit):
             return []
         names = sorted(n for n in os.listdir(self.audit) if n.endswith(".jsonl") and n != "current.jsonl")
@@ -425,7 +426,7 @@ limits = {{ {options(all_limits)} }};
             path = os.path.join(self.audit, n)
             if os.path.exists(path):
                 with open(path, "rb") as f:
-                    out += [json.loads(line) for line in f.read().split(b"\n")[:-1]]
+                    out += [json.loads(line) for line in f.read().split(b"\n")[:-1] if mark in line]
         return out
 
     def requests(self):

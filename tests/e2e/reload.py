@@ -59,7 +59,7 @@ class Scene:
         return int(m.group(1)) if m else None
 
     def reloads(self):
-        return [e for e in self.gateway.events() if e["event"].startswith("reload.")]
+        return [e for e in self.gateway.events("reload.") if e["event"].startswith("reload.")]
 
     def reload(self, seconds=10):
         """Once, and what came of it: the event."""
