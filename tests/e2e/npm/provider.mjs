@@ -7,7 +7,12 @@
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
+import { webcrypto } from 'node:crypto'
 import { exportJWK, generateKeyPair } from 'jose'
+
+// what Node 18, which Debian 12 has, keeps to itself or does not know yet
+globalThis.crypto ??= webcrypto
+URL.parse ??= (url, base) => { try { return new URL(url, base) } catch { return null } }
 
 const [kind, port, control, cert, key, audience] = process.argv.slice(2)
 const issuer = `https://localhost:${port}`

@@ -4,6 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict'
 
+// Node 18, which Debian 12 has, keeps it to itself
+globalThis.crypto ??= require('node:crypto').webcrypto
+
 async function main () {
   const { createLocalJWKSet, jwtVerify } = await import('jose')
   const { jwks, issuer, audience, cases } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'))
