@@ -473,7 +473,6 @@ test_mint(void)
 	CHECK(json_object_size(got->claims) == 2);	/* and the jti, for the deny list */
 	identity_unref(who);
 	/* an issuer's token it never is */
-	identity_unref(who);
 	CHECK(token_verify(t, span_of(m.token), NOW, 0, &who) == TOKEN_BAD_HEADER);
 	identity_unref(got);
 	free(m.token);
