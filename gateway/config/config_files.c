@@ -296,8 +296,15 @@ find_policy_files(struct config_reader *r, const struct config_place *at, struct
 			config_problem(r, at, "files", "%s: no such file", pattern);
 		else if (rc != 0)
 			config_problem(r, at, "files", "%s: cannot be searched: %s", pattern, strerror(errno));
-		for (size_t k = 0; rc == 0 && k < found.gl_pathc; k++)
-			add_policy_file(r, f, found.gl_pathv[k]);
+		for (size_t k = 0; rc == 0 && k < found.gl_pathc; k++) {
+			const char *path = found.gl_pathv[k];
+
+			/* tests stand beside what they test; by its full name one is a document like any other */
+			if (policy_reads_is_test(path) && strcmp(path, pattern) != 0)
+				config_warning(r, at, "files", "%s is left out: a test file of policies (tidewaiter policy test)", path);
+			else
+				add_policy_file(r, f, path);
+		}
 		globfree(&found);
 	}
 }

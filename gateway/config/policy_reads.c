@@ -73,3 +73,9 @@ policy_reads_free(struct policy_reads *r)
 	free(r->texts);
 	*r = (struct policy_reads){ 0 };
 }
+
+bool
+policy_reads_is_test(const char *path)
+{
+	return span_ends(span_of(path), SPAN(".test.json"));
+}

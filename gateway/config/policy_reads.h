@@ -18,6 +18,8 @@ struct policy_reads {
 /* A policy_fetch of a struct policy_reads. A relative set file is looked for beside the document that names it. */
 bool policy_reads_fetch(void *ctx, enum policy_file kind, const char *from, const char *name, struct span *text, char *err,
     size_t err_size) NONNULL(1, 3, 4, 5, 6);
+/* "x.test.json": what `tidewaiter policy test` reads. */
+bool policy_reads_is_test(const char *path) NONNULL(1) PURE;
 void policy_reads_free(struct policy_reads *r) NONNULL(1);
 
 #endif

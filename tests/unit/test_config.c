@@ -101,7 +101,7 @@ make_pair(EVP_PKEY *key, const char *certificate, const char *private_key)
 static void
 make_files(void)
 {
-	static const char *const copies[] = { "policy.json", "broken.json", "jwks.json", "no-keys.json" };
+	static const char *const copies[] = { "policy.json", "broken.json", "jwks.json", "no-keys.json", "their.test.json" };
 	char *key;
 	size_t n = 0;
 
