@@ -121,6 +121,19 @@ make_gateway(struct gateway *g, const struct config *c)
 		log_fatal("cannot start a thread");
 }
 
+/* Before a socket is open: who sees that we listen may end us in good order. They are answered once the loop runs. */
+static void
+make_signals(struct process *p)
+{
+	p->sigterm = evsignal_new(p->base, SIGTERM, on_signal, p);
+	p->sigint = evsignal_new(p->base, SIGINT, on_signal, p);
+	p->sighup = evsignal_new(p->base, SIGHUP, on_hangup, p);
+	p->ended = event_new(p->base, -1, EV_PERSIST, on_ended, p);
+	if (p->sigterm == NULL || p->sigint == NULL || p->sighup == NULL || p->ended == NULL ||
+	    event_add(p->sigterm, NULL) != 0 || event_add(p->sigint, NULL) != 0 || event_add(p->sighup, NULL) != 0)
+		log_fatal("out of memory");
+}
+
 static void
 make_workers(struct process *p, struct setup *s)
 {
@@ -260,17 +273,11 @@ serve(struct config *c)
 	p.base = event_base_new();
 	if (p.base == NULL)
 		log_fatal("out of memory");
+	make_signals(&p);
 	make_workers(&p, s);
 	make_reload(&p, s);
 	make_admin(&p);
 	make_control(&p);
-	p.sigterm = evsignal_new(p.base, SIGTERM, on_signal, &p);
-	p.sigint = evsignal_new(p.base, SIGINT, on_signal, &p);
-	p.sighup = evsignal_new(p.base, SIGHUP, on_hangup, &p);
-	p.ended = event_new(p.base, -1, EV_PERSIST, on_ended, &p);
-	if (p.sigterm == NULL || p.sigint == NULL || p.sighup == NULL || p.ended == NULL ||
-	    event_add(p.sigterm, NULL) != 0 || event_add(p.sigint, NULL) != 0 || event_add(p.sighup, NULL) != 0)
-		log_fatal("out of memory");
 	for (unsigned i = 0; i < c->workers; i++)
 		if (!worker_start(p.workers[i]))
 			log_fatal("cannot start worker %u", i);

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import signal
 import threading
 import time
 
@@ -52,6 +53,16 @@ def audit_down(lab, report):
     report.ok(ok, "audit verify", said)
     g.stop()
     stub.close()
+
+
+def ended_at_once(lab, report, stub):
+    """A signal that comes as soon as somebody listens finds the gateway prepared."""
+    codes = []
+    for i in range(5):
+        g = labs.Gateway(lab, f"gateway-at-once-{i}", stub.origin).start()
+        g.process.child.send_signal(signal.SIGTERM)
+        codes.append(g.process.child.wait(30))
+    report.ok(codes == [0] * 5, "SIGTERM right after the start: it ends well", repr(codes))
 
 
 def run(lab, report):
@@ -108,4 +119,5 @@ def run(lab, report):
     os.rename(os.path.join(g.dir, "elsewhere"), os.path.join(g.dir, "tags.db"))
     report.ok(ready(15)[0] == 200, "the ledger is back")
     g.stop()
+    ended_at_once(lab, report, stub)
     stub.close()
