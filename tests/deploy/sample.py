@@ -66,7 +66,7 @@ class Sample:
 
     def token(self, subject="ci", audience=AUDIENCE):
         return self.run("token", "mint", "--key", f"{self.dir}/issuer.pem", "--kid", "sample", "--alg", "RS256", "--iss", ISSUER,
-                        "--aud", audience, "--sub", subject).strip()
+                        "--aud", audience, "--sub", subject, "--claim", "repository_id=1", "--claim", "repository_owner_id=2").strip()
 
     def configure(self, registry=None):
         """
@@ -79,6 +79,8 @@ class Sample:
         text = text.replace('registry.example.com:5443"', f'registry.example.com:{self.port}"')
         if registry:
             text = text.replace(f"https://{AUDIENCE}:", "https://localhost:").replace("https://harbor.internal", registry)
+        # GitHub is not reached from here: its keys are a file
+        text = text.replace('# jwks-file = "";', 'jwks-file = "/etc/tidewaiter/github-jwks.json";')
         text = text.replace("/etc/tidewaiter/", self.where + "/")
         self.file("gateway.conf", text.encode())
         live = re.sub(r"(?m)#.*$", "", text)
