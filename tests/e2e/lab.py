@@ -223,6 +223,7 @@ class Client:
         self.sock = context.wrap_socket(raw, server_hostname=sni)
         self.sock.suppress_ragged_eofs = True
         self.buffer = b""
+        self.gateway = gateway
 
     def send(self, data):
         self.sock.sendall(data)
@@ -266,6 +267,7 @@ class Client:
             if int(status) >= 200:
                 break
             interim.append(int(status))
+        self.gateway.answered += 1
         r = Response(int(status), reason.strip(), headers, b"", interim)
         if method == "HEAD" or r.status in (204, 304):
             return r
@@ -352,6 +354,7 @@ class Gateway:
         self.audit = os.path.join(self.dir, "audit")
         self.conf = os.path.join(self.dir, "gateway.conf")
         self.process = None
+        self.answered = 0       # requests of Client, each of which has its event sooner or later
         self.env = None         # beside the environment of the tests
         with open(os.path.join(self.dir, "policy.json"), "w") as f:
             json.dump(policy, f)
@@ -446,7 +449,8 @@ limits = {{ {options(all_limits)} }};
         """Number of request events once all requests counted have theirs on disk."""
         def same():
             count = re.search(r"(?m)^tidewaiter_requests_total (\d+)", self.admin("/metrics")[1])
-            return count and int(count.group(1)) == len(self.requests())
+            n = len(self.requests())
+            return count and int(count.group(1)) == n >= self.answered
         wait_for(same, seconds)
         return len(self.requests())
 
