@@ -10,7 +10,7 @@ DESTDIR  ?=
 FUZZ_SECONDS ?= 60
 VERSION  := 0.1.0
 
-PKGS     := libevent libevent_pthreads openssl jansson libpcre2-8 libconfig sqlite3 libjwt libcurl
+PKGS     := libevent libevent_pthreads openssl jansson libpcre2-8 libconfig sqlite3 libjwt libcurl yara libzstd liblzma zlib
 WARN     := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wvla -Walloca -Wundef -Wnull-dereference -Wconversion \
 	-Wsign-conversion -Wdouble-promotion -Wimplicit-fallthrough -Wswitch-enum -Werror
@@ -28,9 +28,9 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS   += -std=c17 -g $(OPT) $(WARN) $(HARDEN) $(SAN) -pthread
 LDFLAGS  += $(SAN) -pie -Wl,-z,relro,-z,now -pthread
-LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcrypt
+LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcrypt -lbz2
 
-POLICY_C  := $(wildcard policy/*.c)
+POLICY_C  := $(wildcard policy/*.c policy/*/*.c)
 GATEWAY_C := $(filter-out gateway/main.c,$(wildcard gateway/*.c gateway/*/*.c gateway/*/*/*.c))
 UNIT_C    := $(wildcard tests/unit/test_*.c)
 FUZZ_C    := $(wildcard tests/fuzz/fuzz_*.c)

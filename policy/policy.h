@@ -72,6 +72,8 @@ struct fact {
 	struct span value;		/* ONE; IPs, numbers and dates in their text form */
 	const struct span *values;	/* MANY; of a key with a name or window behind it: name, value (p NULL: absent), name, value ... */
 	size_t n_values;
+	bool was_known;			/* UNKNOWN: the value is what was known last, `age` seconds ago (empty: it was absent) */
+	int64_t age;
 };
 
 struct policy_request {
@@ -85,6 +87,13 @@ struct policy_request {
 	/* of a snapshot of any vocabulary only, instead of action, upstream, repository and facts */
 	struct span any_action, any_resource;
 	const json_t *any_context;	/* object: a value, an array of values, {"unknown":true}; names without case */
+};
+
+/* What becomes of a push that waits for facts of phase 3 (member OnPush of a statement), the strictest first. */
+enum policy_on_push {
+	ON_PUSH_STAGE = 0,	/* stored by digest, not pullable; the tag comes when all is known and allowed */
+	ON_PUSH_HOLD,		/* held in the gateway, nothing goes upstream before */
+	ON_PUSH_QUARANTINE,	/* stored with its tag, not pullable before */
 };
 
 enum verdict {
@@ -117,6 +126,8 @@ struct decision {
 	struct span message;	/* its Message, or empty */
 	bool unknown;		/* an UNKNOWN fact made the difference */
 	struct key_set need;	/* NEED: what must be known */
+	enum policy_on_push on_push;	/* NEED: the strictest of the statements that are open */
+	bool lenient;		/* a fact was unknown, or too old, and a statement's OnUnknown let that pass; it made the difference */
 	const struct statement *by;	/* deciding statement; NULL for the default deny */
 	struct {
 		bool differs;		/* with the statements of Mode Shadow enforced the verdict would be another */

@@ -83,6 +83,45 @@ struct config_upstream {
 	char **upload_hosts;		/* further origins an upload Location may name */
 	size_t n_upload_hosts;
 	size_t tag_max;			/* default 128, at most 300 */
+	char **scanners;		/* aliases of config->scanner whose reports count here */
+	size_t n_scanners;
+};
+
+/* Who knows vulnerabilities of images. */
+enum scanner_type {
+	SCANNER_ADAPTER = 0,		/* Harbor's Pluggable Scanner API */
+	SCANNER_HARBOR,			/* what the upstream, a Harbor, says itself */
+	SCANNER_ECR,			/* ... an ECR */
+	SCANNER_DEFENDER,		/* Defender for Cloud, of an ACR, by Azure Resource Graph */
+};
+
+struct config_scanner {
+	char *alias;
+	enum scanner_type type;
+	char *url;			/* NULL: told by the upstream (HARBOR, ECR), or Azure's (DEFENDER) */
+	char *authorization_file;	/* value of Authorization; NULL: none */
+	char *authorization;		/* read from it; NULL: none */
+	char *ca_file;			/* NULL: system store */
+	char *registry_url;		/* ADAPTER: where it pulls from; NULL: external_url */
+	char **subscriptions;		/* DEFENDER */
+	size_t n_subscriptions;
+	bool allow_private;
+	unsigned timeout;		/* ms, from the request to the report */
+};
+
+/* Whose signatures count, and for what. */
+struct config_trust {
+	char *alias;
+	char **keys;			/* PEM files with public keys */
+	size_t n_keys;
+	char *roots;			/* PEM file of X.509 roots; NULL: none */
+	char **rekor_keys;		/* PEM files: logs whose inclusion proofs count */
+	size_t n_rekor_keys;
+	char **identities, **issuers;	/* of certificates: patterns */
+	size_t n_identities, n_issuers;
+	char **repositories;		/* patterns, * crosses /, with the upstream's alias: "harbor/prod/" "*" */
+	size_t n_repositories;
+	unsigned threshold;		/* so many different keys or identities */
 };
 
 struct config_issuer {
@@ -156,6 +195,33 @@ struct config {
 	size_t n_upstream;
 	struct config_issuer *issuer;
 	size_t n_issuer;
+	struct config_scanner *scanner;
+	size_t n_scanner;
+	struct config_trust *trust;
+	size_t n_trust;
+	struct {
+		unsigned push_wait, pull_wait;	/* ms */
+		unsigned threads;		/* 0 was replaced */
+		int64_t fresh;			/* seconds after which a verdict or report is made anew */
+		int64_t signatures_fresh;	/* ... signatures are looked for again */
+		int64_t retry;			/* ... what failed is tried again */
+		char *exceptions, *kev;		/* files; NULL: none */
+		char **vex;
+		size_t n_vex;
+	} evidence;
+	struct {
+		char **rules, **secrets;	/* YARA files: globs as written */
+		size_t n_rules, n_secrets;
+		char *clamd;			/* socket; NULL: none */
+		uint64_t max_blob, max_unpacked;	/* bytes */
+		unsigned max_ratio, max_entries;
+		int64_t max_time;		/* seconds */
+	} malware;				/* neither rules, secrets nor clamd: no blob is scanned */
+	struct {
+		char *listen;			/* NULL: none */
+		char *certificate, *private_key;	/* NULL: plain HTTP */
+		char *authorization_file, *authorization;
+	} adapter;				/* our own engine, as a scanner for Harbor */
 	char *token_key;		/* token-service.signing-key; NULL: there is no token service */
 	char **next_keys, **retiring_keys;
 	size_t n_next_keys, n_retiring_keys;

@@ -646,6 +646,7 @@ config_check(struct config_reader *r)
 	}
 	check_token_service(r);
 	check_accounts(r);
+	config_check_evidence(r);
 	check_stores(r);
 	check_artifact_types(r);
 	check_control(r);

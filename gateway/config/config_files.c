@@ -396,6 +396,7 @@ config_files_load(struct config_reader *r, bool create)
 		load_upstream(r, &at, &c->upstream[i]);
 	}
 	config_load_issuers(r);
+	config_load_evidence(r);
 	load_policy(r);
 	/* last: nothing is written for a configuration that will not run */
 	if (c->cluster_key_file != NULL)

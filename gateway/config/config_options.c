@@ -36,6 +36,10 @@ static const struct config_word redirects[] = {
 static const struct config_word drifts[] = {
 	{ "alarm", DRIFT_ALARM, true }, { "refuse", DRIFT_REFUSE, true }, { "pin", DRIFT_PIN, true }, { NULL, 0, false }
 };
+static const struct config_word scanner_types[] = {
+	{ "adapter", SCANNER_ADAPTER, true }, { "harbor", SCANNER_HARBOR, true }, { "ecr", SCANNER_ECR, true },
+	{ "defender", SCANNER_DEFENDER, true }, { NULL, 0, false }
+};
 static const struct config_word algorithms[] = {
 #define ALG(name, family, digest, bytes) { #name, 1u << JWS_##name, true },
 #include "policy/jws_alg.def"
@@ -59,6 +63,9 @@ static const struct config_word modes[] = {
 #define KEEP(type, member)	offsetof(struct type, member), sizeof(((struct type *)NULL)->member)
 #define PLAIN(type, member)	NULL, KEEP(type, member), 0, false
 #define LIST(type, member)	NULL, NULL, NULL, KEEP(type, member), offsetof(struct type, n_##member), false
+/* ... of a structure within struct config */
+#define LIST_OF(part, member) \
+	NULL, NULL, NULL, KEEP(config, part.member), offsetof(struct config, part.n_##member), false
 #define STRING(type, member)	NULL, NULL, PLAIN(type, member)
 #define WORD(words, type, member) NULL, NULL, words, KEEP(type, member), 0, false
 #define LATER			NULL, NULL, NULL, 0, 0, 0, true
@@ -146,6 +153,8 @@ const struct config_option config_options[] = {
 	    "further origins (https://host:port) an upload Location may name" },
 	{ SECTION_UPSTREAM, OPTION_INT, "tag-max", "128", "1", "300", PLAIN(config_upstream, tag_max),
 	    "longest tag the registry takes" },
+	{ SECTION_UPSTREAM, OPTION_STRINGS, "scanners", "", LIST(config_upstream, scanners),
+	    "names of scanners whose reports count for its images; of several the worst does" },
 
 	{ SECTION_ISSUER, OPTION_STRING, "url", NULL, STRING(config_issuer, url),
 	    "the exact iss of its tokens" },
@@ -217,6 +226,83 @@ const struct config_option config_options[] = {
 	{ SECTION_TAGS, OPTION_BOOL, "read-back", "true", NULL, NULL, PLAIN(config, read_back),
 	    "confirm a push by reading the tag before the client hears 201" },
 
+	{ SECTION_EVIDENCE, OPTION_TIME, "push-wait", "25 s", "0 s", "15 min", PLAIN(config, evidence.push_wait),
+	    "how long a push waits for verdicts that policy needs" },
+	{ SECTION_EVIDENCE, OPTION_TIME, "pull-wait", "10 s", "0 s", "5 min", PLAIN(config, evidence.pull_wait),
+	    "how long a pull waits for them" },
+	{ SECTION_EVIDENCE, OPTION_INT, "threads", "0", "0", "64", PLAIN(config, evidence.threads),
+	    "threads that fetch and scan; 0: one for every two cores" },
+	{ SECTION_EVIDENCE, OPTION_TIME, "fresh", "24 h", "1 s", "8760 h", PLAIN(config, evidence.fresh),
+	    "verdicts and reports older than this are made anew when they are asked for; the last good one counts meanwhile" },
+	{ SECTION_EVIDENCE, OPTION_TIME, "signatures-fresh", "10 min", "1 s", "744 h", PLAIN(config, evidence.signatures_fresh),
+	    "signatures are looked for again after this" },
+	{ SECTION_EVIDENCE, OPTION_TIME, "retry", "15 s", "1 s", "1 h", PLAIN(config, evidence.retry),
+	    "what could not be learned is tried again after this, when it is asked for" },
+	{ SECTION_EVIDENCE, OPTION_STRING, "exceptions", "", STRING(config, evidence.exceptions),
+	    "JSON file of vulnerabilities that do not count: with owner, reason and expiry (deploy/guides/scanning.md)" },
+	{ SECTION_EVIDENCE, OPTION_STRINGS, "vex", "", LIST_OF(evidence, vex),
+	    "OpenVEX files: what they call not_affected or fixed does not count; * and ? match as in a shell" },
+	{ SECTION_EVIDENCE, OPTION_STRING, "kev", "", STRING(config, evidence.kev),
+	    "JSON file of vulnerabilities known to be exploited, as CISA publishes it" },
+
+	{ SECTION_MALWARE, OPTION_STRINGS, "rules", "", LIST_OF(malware, rules),
+	    "YARA files: what they match is malware; * and ? match as in a shell" },
+	{ SECTION_MALWARE, OPTION_STRINGS, "secrets", "", LIST_OF(malware, secrets),
+	    "YARA files: what they match is a secret" },
+	{ SECTION_MALWARE, OPTION_STRING, "clamd", "", STRING(config, malware.clamd),
+	    "socket of clamd, which scans layers too; it must have AlertExceedsMax; empty: none" },
+	{ SECTION_MALWARE, OPTION_SIZE, "max-blob", "10 GiB", "1 MiB", "1024 GiB", PLAIN(config, malware.max_blob),
+	    "a larger layer is unscannable" },
+	{ SECTION_MALWARE, OPTION_SIZE, "max-unpacked", "64 GiB", "1 MiB", "4096 GiB", PLAIN(config, malware.max_unpacked),
+	    "a layer that unpacks to more is unscannable" },
+	{ SECTION_MALWARE, OPTION_INT, "max-ratio", "200", "2", "100000", PLAIN(config, malware.max_ratio),
+	    "a layer that unpacks to so many times its size (and 100 MiB) is unscannable" },
+	{ SECTION_MALWARE, OPTION_INT, "max-entries", "1000000", "1", "100000000", PLAIN(config, malware.max_entries),
+	    "files in a layer" },
+	{ SECTION_MALWARE, OPTION_TIME, "max-time", "15 min", "1 s", "24 h", PLAIN(config, malware.max_time),
+	    "a layer that takes longer is unscannable" },
+
+	{ SECTION_SCANNER, OPTION_WORD, "type", NULL, WORD(scanner_types, config_scanner, type),
+	    "a scanner with Harbor's adapter API (Trivy, Clair, Anchore ...), or what the registry itself reports" },
+	{ SECTION_SCANNER, OPTION_STRING, "url", "", STRING(config_scanner, url),
+	    "of the scanner; default: told by the upstream, or Azure's; http:// only on this machine or with allow-private" },
+	{ SECTION_SCANNER, OPTION_STRING, "authorization-file", "", STRING(config_scanner, authorization_file),
+	    "file with the value of Authorization that it wants, as in \"Bearer abc\"; default: none, or the upstream's login" },
+	{ SECTION_SCANNER, OPTION_STRING, "ca-file", "", STRING(config_scanner, ca_file),
+	    "PEM file of the only CAs believed; empty: those of the system" },
+	{ SECTION_SCANNER, OPTION_STRING, "registry-url", "", STRING(config_scanner, registry_url),
+	    "for type = \"adapter\": where it pulls from, with a token for one image; default: external-url" },
+	{ SECTION_SCANNER, OPTION_STRINGS, "subscriptions", "", LIST(config_scanner, subscriptions),
+	    "for type = \"defender\": ids of the Azure subscriptions to ask" },
+	{ SECTION_SCANNER, OPTION_BOOL, "allow-private", "false", NULL, NULL, PLAIN(config_scanner, allow_private),
+	    "it may be at a private address, over http too" },
+	{ SECTION_SCANNER, OPTION_TIME, "timeout", "10 min", "1 s", "24 h", PLAIN(config_scanner, timeout),
+	    "a report that takes longer is an error" },
+
+	{ SECTION_TRUST, OPTION_STRINGS, "keys", "", LIST(config_trust, keys),
+	    "PEM files with public keys that sign" },
+	{ SECTION_TRUST, OPTION_STRING, "roots", "", STRING(config_trust, roots),
+	    "PEM file of roots (and intermediates) of certificates that sign" },
+	{ SECTION_TRUST, OPTION_STRINGS, "rekor-keys", "", LIST(config_trust, rekor_keys),
+	    "PEM files with public keys of transparency logs; with roots of Fulcio a proof of theirs tells when it was signed" },
+	{ SECTION_TRUST, OPTION_STRINGS, "identities", "", LIST(config_trust, identities),
+	    "who certificates must name: patterns over SAN (Sigstore) or subject (Notation); needed with roots" },
+	{ SECTION_TRUST, OPTION_STRINGS, "issuers", "", LIST(config_trust, issuers),
+	    "patterns over the OIDC issuer that Fulcio's certificates name" },
+	{ SECTION_TRUST, OPTION_STRINGS, "repositories", "*", LIST(config_trust, repositories),
+	    "what it is good for: patterns over upstream/repository, as in harbor/prod/*" },
+	{ SECTION_TRUST, OPTION_INT, "threshold", "1", "1", "32", PLAIN(config_trust, threshold),
+	    "how many different keys or identities of it must have signed" },
+
+	{ SECTION_ADAPTER, OPTION_STRING, "listen", "", STRING(config, adapter.listen),
+	    "Harbor's scanner API in front of our own engine, so that Harbor can call it; empty: none" },
+	{ SECTION_ADAPTER, OPTION_STRING, "certificate", "", STRING(config, adapter.certificate),
+	    "PEM chain; without it plain HTTP, on this machine only" },
+	{ SECTION_ADAPTER, OPTION_STRING, "private-key", "", STRING(config, adapter.private_key),
+	    "PEM key of certificate" },
+	{ SECTION_ADAPTER, OPTION_STRING, "authorization-file", "", STRING(config, adapter.authorization_file),
+	    "file with the value of Authorization that Harbor sends; needed with listen" },
+
 	{ SECTION_AUDIT, OPTION_STRING, "directory", "/var/log/tidewaiter/audit", STRING(config, audit_directory),
 	    "hash-chained events, one JSON object a line; created if absent" },
 	{ SECTION_AUDIT, OPTION_SIZE, "segment-size", "128 MiB", "64 KiB", "4 GiB", PLAIN(config, audit_segment_size),
@@ -275,6 +361,11 @@ static const struct {
 	[SECTION_TOKEN_SERVICE] = { "token-service", SHAPE_GROUP },
 	[SECTION_POLICY] = { "policy", SHAPE_GROUP },
 	[SECTION_TAGS] = { "tags", SHAPE_GROUP },
+	[SECTION_EVIDENCE] = { "evidence", SHAPE_GROUP },
+	[SECTION_MALWARE] = { "malware", SHAPE_GROUP },
+	[SECTION_SCANNER] = { "scanner", SHAPE_NAMED },
+	[SECTION_TRUST] = { "trust", SHAPE_NAMED },
+	[SECTION_ADAPTER] = { "adapter", SHAPE_GROUP },
 	[SECTION_AUDIT] = { "audit", SHAPE_GROUP },
 	[SECTION_ADMIN] = { "admin", SHAPE_GROUP },
 	[SECTION_LIMITS] = { "limits", SHAPE_GROUP },

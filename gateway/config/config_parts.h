@@ -26,6 +26,11 @@ enum config_section {
 	SECTION_ACCOUNTS,
 	SECTION_POLICY,
 	SECTION_TAGS,
+	SECTION_EVIDENCE,
+	SECTION_MALWARE,
+	SECTION_SCANNER,
+	SECTION_TRUST,
+	SECTION_ADAPTER,
 	SECTION_AUDIT,
 	SECTION_ADMIN,
 	SECTION_LIMITS,
@@ -44,7 +49,7 @@ struct config_reader {
 struct config_place {
 	enum config_section section;
 	const config_setting_t *group;	/* NULL: the file does not have it */
-	const char *alias;		/* of an upstream or issuer */
+	const char *alias;		/* of an upstream, issuer, scanner or trust */
 };
 
 /* ---- config.c ---- */
@@ -126,6 +131,10 @@ void config_table_read(struct config_reader *r) NONNULL(1);
 
 /* ---- config_check.c ---- */
 void config_check(struct config_reader *r) NONNULL(1);
+
+/* ---- config_evidence.c ---- */
+void config_check_evidence(struct config_reader *r) NONNULL(1);
+void config_load_evidence(struct config_reader *r) NONNULL(1);
 
 /* ---- config_issuer.c ---- */
 void config_check_issuers(struct config_reader *r) NONNULL(1);

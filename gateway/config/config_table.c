@@ -446,36 +446,41 @@ read_group(struct config_reader *r, const struct config_place *at, void *base)
 	}
 }
 
-/* Room for the n structures of a section. */
-static bool
-make_room(struct config *c, enum config_section section, size_t n)
+/* Where the elements of a section with several are kept; each begins with its alias, but those of listen. */
+struct row_store {
+	void *rows;		/* where the pointer to the first one is */
+	size_t *n, size;
+};
+
+static struct row_store
+store_of(struct config *c, enum config_section section)
 {
-	if (section == SECTION_LISTEN) {
-		c->listen = arena_zalloc(c->arena, n + 1, sizeof *c->listen);
-		return c->listen != NULL;
+	switch ((int)section) {
+	case SECTION_LISTEN:
+		return (struct row_store){ &c->listen, &c->n_listen, sizeof *c->listen };
+	case SECTION_UPSTREAM:
+		return (struct row_store){ &c->upstream, &c->n_upstream, sizeof *c->upstream };
+	case SECTION_SCANNER:
+		return (struct row_store){ &c->scanner, &c->n_scanner, sizeof *c->scanner };
+	case SECTION_TRUST:
+		return (struct row_store){ &c->trust, &c->n_trust, sizeof *c->trust };
+	default:
+		return (struct row_store){ &c->issuer, &c->n_issuer, sizeof *c->issuer };
 	}
-	if (section == SECTION_UPSTREAM) {
-		c->upstream = arena_zalloc(c->arena, n + 1, sizeof *c->upstream);
-		return c->upstream != NULL;
-	}
-	c->issuer = arena_zalloc(c->arena, n + 1, sizeof *c->issuer);
-	return c->issuer != NULL;
 }
 
 /* The next of them; elements stay in the order of the file. */
 static void *
 next_room(struct config *c, enum config_section section, const char *alias)
 {
-	char *copy = alias == NULL ? NULL : config_string(c, span_of(alias));
+	struct row_store s = store_of(c, section);
+	char *copy = alias == NULL ? NULL : config_string(c, span_of(alias)), *row;
 
-	if (section == SECTION_LISTEN)
-		return &c->listen[c->n_listen++];
-	if (section == SECTION_UPSTREAM) {
-		c->upstream[c->n_upstream].alias = copy;
-		return &c->upstream[c->n_upstream++];
-	}
-	c->issuer[c->n_issuer].alias = copy;
-	return &c->issuer[c->n_issuer++];
+	memcpy(&row, s.rows, sizeof row);
+	row += (*s.n)++ * s.size;
+	if (section != SECTION_LISTEN)
+		memcpy(row, &copy, sizeof copy);
+	return row;
 }
 
 /* Aliases stand in policies, as in repo:<alias>/..., where * would be a pattern. */
@@ -486,14 +491,27 @@ check_alias(struct config_reader *r, const struct config_place *at)
 		config_problem(r, at, NULL, "a name is at most %u letters, digits, - and _", ALIAS_MAX);
 }
 
-/* The elements of listen, upstream or issuer. */
+/* What an element must have, for who wrote something else. */
+static const char *
+must_have(enum config_section section)
+{
+	for (size_t i = 0; i < config_n_options; i++)
+		if (config_options[i].section == section)
+			return config_options[i].name;
+	return "";
+}
+
+/* The elements of listen, upstream, issuer, scanner or trust. */
 static void
 read_elements(struct config_reader *r, enum config_section section, const config_setting_t *all)
 {
 	size_t n = (size_t)config_setting_length(all);
+	struct row_store s = store_of(r->config, section);
+	void *rows = arena_zalloc(r->config->arena, n + 1, s.size);
 
-	if (!make_room(r->config, section, n))
+	if (rows == NULL)
 		return;
+	memcpy(s.rows, &rows, sizeof rows);
 	for (size_t i = 0; i < n; i++) {
 		struct config_place at = config_place_of(r, section, i);
 
@@ -504,8 +522,7 @@ read_elements(struct config_reader *r, enum config_section section, const config
 		if (config_setting_type(at.group) == CONFIG_TYPE_GROUP)
 			read_group(r, &at, room);
 		else
-			config_problem(r, &at, NULL, "must be a group, as in { %s = ...; }",
-			    section == SECTION_LISTEN ? "address" : "url");
+			config_problem(r, &at, NULL, "must be a group, as in { %s = ...; }", must_have(section));
 	}
 }
 

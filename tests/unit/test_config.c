@@ -885,6 +885,12 @@ check_example_complete(const char *text)
 			snprintf(path, sizeof path, "%s%s%s", section, *section != '\0' ? "." : "", o->name);
 			break;
 		case SHAPE_NAMED:
+			/* those of which none is needed are shown as a comment */
+			snprintf(path, sizeof path, "\n#\t\t%s = ", o->name);
+			if (o->section == SECTION_SCANNER || o->section == SECTION_TRUST) {
+				CHECK_ROW(strstr(text, path) != NULL, path);
+				continue;
+			}
 			snprintf(path, sizeof path, "%s.%s.%s", section,
 			    o->section == SECTION_UPSTREAM ? "harbor" : "github", o->name);
 			break;

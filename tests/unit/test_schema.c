@@ -215,7 +215,7 @@ test_keys_are_rows(void)
 			policy_decide(p, &r, &d);
 			CHECK_ROW(d.verdict == VERDICT_DENY && key_set_has(&d.unknowns, (enum policy_key)k), row->name);
 			facts[k] = (struct fact){ FACT_PRESENT, value[1], row->param != PARAM_NONE ? value : value + 1,
-				row->param != PARAM_NONE ? 2 : many };
+				row->param != PARAM_NONE ? 2 : many, false, 0 };
 			policy_decide(p, &r, &d);
 			CHECK_ROW(d.verdict == VERDICT_ALLOW, row->name);
 			asked++;

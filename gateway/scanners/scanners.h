@@ -1,0 +1,50 @@
+/*
+ * scanners.h - reports of vulnerability scanners fetched: Harbor's adapter API, Harbor, ECR, Defender for ACR.
+ *
+ * Each call is a small state machine on the courier's thread: errands and timers, nothing waits.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TW_SCANNERS_H
+#define TW_SCANNERS_H
+
+#include "gateway/courier/courier.h"
+#include "gateway/credentials/logins.h"
+#include "gateway/setup.h"
+#include "policy/report.h"
+
+struct scanners;
+struct scanners *scanners_new(struct courier *c, struct logins *credentials) NONNULL(1, 2) WUNRES;
+/* The courier has stopped. */
+void scanners_free(struct scanners *s);
+
+/* One report wanted of one scanner. Embedded; what it points to is borrowed until done(): exactly one call for each start. */
+struct scanners_job {
+	/* ---- the asker's ---- */
+	struct setup *setup;			/* scanner and upstream are its */
+	const struct config_scanner *scanner;
+	const struct config_upstream *upstream;
+	struct span repository, media_type;	/* of an image, never of an index */
+	char digest[72];
+	void (*done)(struct scanners_job *j);	/* on the courier's thread */
+	/* ---- the answer ---- */
+	struct report report;			/* in `arena` */
+	struct arena *arena;			/* the asker's to free; NULL: out of memory */
+	/* ---- private ---- */
+	struct mail mail;
+	void *state;
+	_Atomic bool cancelled;
+};
+/* Any thread. */
+void scanners_start(struct scanners *s, struct scanners_job *j) NONNULL(1, 2);
+/* done() comes soon, with REPORT_FAILED unless it was on its way. Any thread. */
+void scanners_cancel(struct scanners *s, struct scanners_job *j) NONNULL(1, 2);
+
+/*
+ * A token with which a scanner pulls exactly this image through the gateway, pending or not: its manifest by digest and the blobs
+ * that lists. token/pass.c. False: out of memory, or there is no token service.
+ */
+bool pass_mint(const struct config *c, struct span repository, const char *digest, int64_t now, const unsigned char random[static 16],
+    char *out, size_t size) NONNULL(1, 3, 6) WUNRES;
+
+#endif
