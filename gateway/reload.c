@@ -177,6 +177,7 @@ prepare(struct reload *r, FILE *out)
 static void
 deliver(struct reload *r)
 {
+	evidence_follow(r->env.evidence, r->next);
 	r->left = r->env.n_workers;
 	for (unsigned i = 0; i < r->env.n_workers; i++) {
 		struct delivery *d = &r->deliveries[i];

@@ -115,10 +115,28 @@ make_gateway(struct gateway *g, const struct config *c)
 	g->issuers = issuers_new(g->courier, g->spool, c->state_directory);
 	if (g->issuers == NULL)
 		log_fatal("out of memory");
+	g->blocks = blocks_open(g->ledger, err, sizeof err);
+	if (g->blocks == NULL)
+		log_fatal("%s", err);
+	g->grants = grants_open(g->ledger);
+	if (g->grants == NULL)
+		log_fatal("out of memory");
 	g->offload = offload_start();
 	g->logins = offload_start();
 	if (g->offload == NULL || g->logins == NULL)
 		log_fatal("cannot start a thread");
+}
+
+/* It may answer into the workers' mailboxes, and asks everybody else: the last to start, the first to stop. */
+static void
+make_evidence(struct gateway *g, struct setup *s)
+{
+	struct evidence_env env = { g->courier, g->ledger, g->spool, g->credentials, g->blocks };
+	char err[256];
+
+	g->evidence = evidence_start(&env, s, err, sizeof err);
+	if (g->evidence == NULL)
+		log_fatal("evidence: %s", err);
 }
 
 /* Before a socket is open: who sees that we listen may end us in good order. They are answered once the loop runs. */
@@ -156,7 +174,8 @@ make_workers(struct process *p, struct setup *s)
 static void
 make_reload(struct process *p, struct setup *s)
 {
-	struct reload_env env = { p->base, p->workers, p->n_workers, p->gateway.spool, p->gateway.issuers, &p->view, in_force, p };
+	struct reload_env env = { p->base, p->workers, p->n_workers, p->gateway.spool, p->gateway.issuers, p->gateway.evidence, &p->view,
+		in_force, p };
 	int64_t now = time(NULL);
 
 	p->view = (struct metrics_view){
@@ -226,7 +245,8 @@ stop(struct process *p)
 	offload_stop(p->gateway.logins);
 	for (unsigned i = 0; i < n; i++)
 		worker_end(p->workers[i]);
-	/* all three may still answer into the workers' mailboxes */
+	/* all of them may still answer into the workers' mailboxes; evidence waits for answers of the others */
+	evidence_stop(p->gateway.evidence);
 	courier_stop(p->gateway.courier);
 	ledger_stop(p->gateway.ledger);
 	for (unsigned i = 0; i < n; i++)
@@ -238,7 +258,10 @@ stop(struct process *p)
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
 	issuers_free(p->gateway.issuers);
+	evidence_free(p->gateway.evidence);
 	courier_free(p->gateway.courier);
+	grants_free(p->gateway.grants);
+	blocks_free(p->gateway.blocks);
 	ledger_free(p->gateway.ledger);
 	logins_free(p->gateway.credentials);
 	admin_free(p->admin);
@@ -274,6 +297,7 @@ serve(struct config *c)
 	if (p.base == NULL)
 		log_fatal("out of memory");
 	make_signals(&p);
+	make_evidence(&p.gateway, s);
 	make_workers(&p, s);
 	make_reload(&p, s);
 	make_admin(&p);

@@ -13,6 +13,9 @@
 
 #include "gateway/audit/spool.h"
 #include "gateway/credentials/logins.h"
+#include "gateway/evidence/blocks.h"
+#include "gateway/evidence/evidence.h"
+#include "gateway/evidence/grants.h"
 #include "gateway/steps/drift.h"
 #include "gateway/identity/authn.h"
 #include "gateway/mailbox.h"
@@ -28,6 +31,9 @@ struct gateway {		/* what all workers see */
 	struct issuers *issuers;
 	struct ledger *ledger;
 	struct spool *spool;
+	struct blocks *blocks;		/* digests that nobody gets */
+	struct grants *grants;		/* which manifests list a blob */
+	struct evidence *evidence;
 	struct offload *offload;
 	struct offload *logins;		/* checks passwords of accounts: a thread of its own, or layers would wait for them */
 	_Atomic unsigned connections;	/* open client connections of all workers */

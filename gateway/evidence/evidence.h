@@ -113,6 +113,11 @@ struct evidence_ask {
 	struct span media_type, manifest;	/* if it is at hand: copied; else fetched */
 	unsigned kinds;
 	unsigned wait_ms;			/* answered then at the latest */
+	/*
+	 * There is a PENDING block of this digest for these kinds: it ends when all of them are known and good, becomes FAILED when
+	 * one is FAIL or UNSCANNABLE, and waits on while one is ERROR, which is tried again.
+	 */
+	bool lifts_block;
 	struct mailbox *reply_to;		/* NULL: nobody waits, and evidence_ask() has forgotten it when it returns */
 	void (*done)(struct evidence_ask *a);	/* on reply_to's thread */
 	/* ---- the answer ---- */

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "gateway/log.h"
+#include "gateway/tags/ledger_evidence.h"
 #include "gateway/tags/ledger_store.h"
 
 #define RETRY_S 2 /* an idle ledger that is down looks this often whether it works again */
@@ -78,6 +79,39 @@ forget_page(struct ledger_page *page)
 	page->more = false;
 }
 
+void
+ledger_evidence_clear(struct ledger_evidence *e)
+{
+	free(e->bytes);
+	e->bytes = NULL;
+	e->version = e->state = e->value = e->good = SPAN_NONE;
+	e->at = e->until = e->good_at = 0;
+}
+
+void
+ledger_blocks_free(struct ledger_block *first)
+{
+	struct ledger_block *next;
+
+	for (; first != NULL; first = next) {
+		next = first->next;
+		free(first);
+	}
+}
+
+static void
+forget_evidence(struct ledger_op *op)
+{
+	if (op->verb == LEDGER_EVIDENCE_GET)
+		ledger_evidence_clear(op->evidence);
+	if (op->verb == LEDGER_GRANT_GET)
+		op->grants->n = 0;
+	if (op->verb != LEDGER_BLOCKS)
+		return;
+	ledger_blocks_free(op->block);
+	op->block = NULL;
+}
+
 static void
 answer(struct ledger_op *op, bool kept)
 {
@@ -91,8 +125,13 @@ answer(struct ledger_op *op, bool kept)
 		op->names = NULL;
 		if (op->page != NULL)
 			forget_page(op->page);
+		forget_evidence(op);
 	}
-	mailbox_post(op->reply_to, &op->mail); /* it is the receiver's from here on */
+	/* it is the receiver's from here on */
+	if (op->reply_to == NULL)
+		op->mail.deliver(&op->mail);
+	else
+		mailbox_post(op->reply_to, &op->mail);
 }
 
 static void

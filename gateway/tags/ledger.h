@@ -47,6 +47,13 @@ enum ledger_verb {
 	LEDGER_REPOSITORY,	/* is it imported, does it wait for an import? */
 	LEDGER_LIST,		/* a page of records after the operation's key */
 	LEDGER_HISTORY,		/* a page of the history of a repository or of one tag */
+	/* see ledger_evidence.h */
+	LEDGER_EVIDENCE_PUT,	/* keep it, in the place of what was there */
+	LEDGER_EVIDENCE_GET,
+	LEDGER_BLOCK_PUT,	/* the digest is blocked there, or is no longer: SAME when it was like that already */
+	LEDGER_BLOCKS,		/* all of them */
+	LEDGER_GRANT_PUT,	/* a manifest lists blobs */
+	LEDGER_GRANT_GET,	/* which manifests list a blob? */
 };
 
 enum ledger_answer {
@@ -92,6 +99,10 @@ struct ledger_row {
 	char bytes[];
 };
 
+struct ledger_evidence;
+struct ledger_block;
+struct ledger_grants;
+
 struct ledger_page {
 	/* in */
 	bool at_key;			/* LIST: the record of exactly the operation's key */
@@ -109,7 +120,7 @@ struct ledger_page {
 /* All spans must stay valid until the answer is delivered. */
 struct ledger_op {
 	struct mail mail;		/* answer: mail.deliver is called on reply_to's thread */
-	struct mailbox *reply_to;
+	struct mailbox *reply_to;	/* NULL: mail.deliver is called on the ledger's thread, and must not take long */
 	enum ledger_verb verb;
 	/* in */
 	struct span registry, repository, tag;
@@ -123,6 +134,9 @@ struct ledger_op {
 	int64_t settle;			/* SETTLE, ADOPT: seconds; negative: however young */
 	uint64_t token;			/* FOUND, CONFIRM, RELEASE, UNRESOLVE: from CLAIM. DELETE_*: from BEGIN */
 	struct ledger_page *page;	/* LIST, HISTORY */
+	struct ledger_evidence *evidence;	/* EVIDENCE_* */
+	struct ledger_block *block;	/* BLOCK_PUT: to be put; BLOCKS: the answer, the receiver's */
+	struct ledger_grants *grants;	/* GRANT_* */
 	/* out */
 	enum ledger_answer answer;
 	/* CLAIM: token is set for LEDGER_SAME, _CLAIMED_NEW, _OVER, _AGAIN */
@@ -140,7 +154,8 @@ struct ledger;
 
 /*
  * Open (create) "sqlite:<path>" and start the thread. NULL with a one-line reason that says what to do.
- * journal WAL, synchronous FULL; the file is created 0600; a database of another schema version is refused.
+ * journal WAL, synchronous FULL; the file is created 0600; a database of an older schema version is brought up to date, one of a
+ * newer is refused.
  * `mark` (NULL: none) is a small file elsewhere that remembers which ledger this is and how far it came: a ledger
  * that is another one, or is behind, was lost or put back from a backup, and takes no new tags before an import.
  */

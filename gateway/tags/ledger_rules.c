@@ -339,6 +339,13 @@ ledger_apply(struct claims *c, struct store *s, struct ledger_op *op)
 	case LEDGER_LIST:
 	case LEDGER_HISTORY:
 		return ledger_apply_import(c, s, op);
+	case LEDGER_EVIDENCE_PUT:
+	case LEDGER_EVIDENCE_GET:
+	case LEDGER_BLOCK_PUT:
+	case LEDGER_BLOCKS:
+	case LEDGER_GRANT_PUT:
+	case LEDGER_GRANT_GET:
+		return store_evidence(s, op);
 	}
 	return true;
 }

@@ -15,11 +15,14 @@
 #include "gateway/tags/ledger_sqlite.h"
 
 #define APPLICATION_ID 0x54576c67 /* "TWlg" */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
+#define SCHEMA_BEFORE	2 /* brought up to date in place */
 #define TEXT_(x)       #x
 #define TEXT(x)	       TEXT_(x)
 #define SET_VERSION    "PRAGMA user_version = " TEXT(SCHEMA_VERSION)
+#define SET_BEFORE     "PRAGMA user_version = " TEXT(SCHEMA_BEFORE)
 
+/* Version 2, which a new database, too, goes through. */
 static const char schema[] =
     "BEGIN EXCLUSIVE;"
     "CREATE TABLE tag_record("
@@ -49,7 +52,7 @@ static const char schema[] =
     "CREATE TRIGGER tag_history_replace BEFORE INSERT ON tag_history"
     "  WHEN EXISTS (SELECT 1 FROM tag_history WHERE seq = NEW.seq)"
     "  BEGIN SELECT RAISE(ABORT, 'tag_history is append-only'); END;"
-    "PRAGMA application_id = " TEXT(APPLICATION_ID) ";" SET_VERSION ";"
+    "PRAGMA application_id = " TEXT(APPLICATION_ID) ";" SET_BEFORE ";"
 						    "COMMIT";
 
 static const char *const sql[STATEMENTS] = {
@@ -111,30 +114,34 @@ in_place(struct store *s)
 
 /* ---- statements ---- */
 
-/* Run to the end. */
-static bool
-run(struct store *s, enum statement which)
+static const char *
+sql_of(enum statement which)
+{
+	return sql[which] != NULL ? sql[which] : ledger_evidence_sql[which];
+}
+
+bool
+store_run(struct store *s, enum statement which)
 {
 	sqlite3_stmt *q = s->stmt[which];
 	int rc = sqlite3_step(q);
 
 	if (rc != SQLITE_DONE)
-		(void)failed(s, sql[which]);
+		(void)failed(s, sql_of(which));
 	done(q);
 	return rc == SQLITE_DONE;
 }
 
-static bool
-begin(struct store *s)
+bool
+store_begin(struct store *s)
 {
-	return sqlite3_get_autocommit(s->db) == 0 || run(s, BEGIN);
+	return sqlite3_get_autocommit(s->db) == 0 || store_run(s, BEGIN);
 }
 
 /* ---- rows ---- */
 
-/* Column `at` as a digest, which may be empty when `none`. */
-static bool
-read_digest(sqlite3_stmt *q, int at, bool none, char out[static LEDGER_DIGEST])
+bool
+store_read_digest(sqlite3_stmt *q, int at, bool none, char out[static LEDGER_DIGEST])
 {
 	const unsigned char *text;
 	int n;
@@ -182,8 +189,8 @@ read_record(sqlite3_stmt *q, struct tag_record *out)
 	bool stands_over;
 
 	memset(out, 0, sizeof *out);
-	if (!read_state(q, 0, &out->state) || !read_digest(q, 1, false, out->digest) ||
-	    !read_digest(q, 3, true, out->old_digest))
+	if (!read_state(q, 0, &out->state) || !store_read_digest(q, 1, false, out->digest) ||
+	    !store_read_digest(q, 3, true, out->old_digest))
 		return false;
 	/* what is confirmed or deleted waits for nothing: it has no digest to go back to */
 	stands_over = out->old_digest[0] != '\0';
@@ -263,23 +270,23 @@ put_record(struct store *s, const struct ledger_op *key, struct span tag, const 
 	struct span old = SPAN_NONE;
 
 	if (now == NULL)
-		return bind_key(s->stmt[REMOVE], key, tag) && run(s, REMOVE);
+		return bind_key(s->stmt[REMOVE], key, tag) && store_run(s, REMOVE);
 	if (now->old_digest[0] != '\0')
 		old = state_names[now->old_deleted ? TAG_DELETED : TAG_CONFIRMED];
 	return bind_key(q, key, tag) && bind_span(q, 4, state_names[now->state]) && bind_span(q, 5, span_of(now->digest)) &&
 	    bind_span(q, 6, old) && bind_span(q, 7, span_of(now->old_digest)) && bind_number(q, 8, now->claimed_at) &&
-	    run(s, PUT);
+	    store_run(s, PUT);
 }
 
-static bool
-remember(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_change *change)
+bool
+store_remember(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_change *change)
 {
 	sqlite3_stmt *q = s->stmt[REMEMBER];
 
 	if (!bind_key(q, key, tag) || !bind_number(q, 4, key->now) || !bind_span(q, 5, span_of(change->what)) ||
 	    !bind_span(q, 6, span_of(change->digest)) || !bind_span(q, 7, span_of(change->old_digest)) ||
 	    !bind_span(q, 8, key->who) || !bind_span(q, 9, key->source) || !bind_span(q, 10, key->event_id) ||
-	    !run(s, REMEMBER))
+	    !store_run(s, REMEMBER))
 		return false;
 	s->seq = sqlite3_last_insert_rowid(s->db);
 	return true;
@@ -289,7 +296,7 @@ bool
 store_put(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_record *now,
     const struct tag_change *change)
 {
-	return begin(s) && put_record(s, key, tag, now) && remember(s, key, tag, change);
+	return store_begin(s) && put_record(s, key, tag, now) && store_remember(s, key, tag, change);
 }
 
 /* ---- repositories ---- */
@@ -319,9 +326,9 @@ store_put_repository(struct store *s, const struct ledger_op *key, bool imported
 	static const struct tag_change change = { "import-ended", "", "" };
 	sqlite3_stmt *q = s->stmt[PUT_REPOSITORY];
 
-	return begin(s) && bind_span(q, 1, key->registry) && bind_span(q, 2, key->repository) &&
+	return store_begin(s) && bind_span(q, 1, key->registry) && bind_span(q, 2, key->repository) &&
 	    bind_number(q, 3, imported) && bind_number(q, 4, key->now) && bind_number(q, 5, s->restores) &&
-	    run(s, PUT_REPOSITORY) && remember(s, key, SPAN_NONE, &change);
+	    store_run(s, PUT_REPOSITORY) && store_remember(s, key, SPAN_NONE, &change);
 }
 
 /* ---- committing ---- */
@@ -348,11 +355,11 @@ store_end(struct store *s, bool keep)
 {
 	bool open = sqlite3_get_autocommit(s->db) == 0;
 
-	if (keep && open && !run(s, COMMIT))
+	if (keep && open && !store_run(s, COMMIT))
 		keep = false;
 	/* a failed commit may have ended it by itself */
 	if (!keep && sqlite3_get_autocommit(s->db) == 0)
-		(void)run(s, ROLLBACK);
+		(void)store_run(s, ROLLBACK);
 	if (!keep || !in_place(s))
 		return false;
 	if (open) {
@@ -483,12 +490,27 @@ take_file(struct store *s, char *err, size_t err_size)
 	return true;
 }
 
+/* What a version brings is added in one transaction with its number: there is no moment between two versions. */
+static bool
+migrate(struct store *s)
+{
+	if (exec_ok(s->db, "BEGIN EXCLUSIVE") && exec_ok(s->db, ledger_evidence_schema) && exec_ok(s->db, SET_VERSION) &&
+	    exec_ok(s->db, "COMMIT"))
+		return true;
+	if (sqlite3_get_autocommit(s->db) == 0)
+		(void)exec_ok(s->db, "ROLLBACK");
+	return false;
+}
+
 static bool
 check_schema(struct store *s, char *err, size_t err_size)
 {
 	/* nothing in it, and never was: application_id is written with the schema, in one transaction */
 	if (ask(s->db, "PRAGMA application_id") == 0 && ask(s->db, "PRAGMA user_version") == 0 &&
 	    ask(s->db, "SELECT count(*) FROM sqlite_schema") == 0 && !exec_ok(s->db, schema))
+		return refuse(err, err_size, s->path, why_not(s->db));
+	if (ask(s->db, "PRAGMA application_id") == APPLICATION_ID && ask(s->db, "PRAGMA user_version") == SCHEMA_BEFORE &&
+	    !migrate(s))
 		return refuse(err, err_size, s->path, why_not(s->db));
 	if (ask(s->db, "PRAGMA application_id") != APPLICATION_ID)
 		return refuse(err, err_size, s->path, "is a database, but not a tag ledger");
@@ -501,7 +523,9 @@ check_schema(struct store *s, char *err, size_t err_size)
 		       " ('index', 'tag_history_by_tag', 'tag_history'),"
 		       " ('trigger', 'tag_history_update', 'tag_history'),"
 		       " ('trigger', 'tag_history_delete', 'tag_history'),"
-		       " ('trigger', 'tag_history_replace', 'tag_history'))") != 10 ||
+		       " ('trigger', 'tag_history_replace', 'tag_history'), ('table', 'evidence_record', 'evidence_record'),"
+		       " ('table', 'block_record', 'block_record'), ('table', 'grant_record', 'grant_record'),"
+		       " ('index', 'grant_by_blob', 'grant_record'))") != 14 ||
 	    ask(s->db, "SELECT quick_check = 'ok' FROM pragma_quick_check(1)") != 1)
 		return refuse(err, err_size, s->path, "is damaged; restore it from a backup");
 	return true;
@@ -511,7 +535,7 @@ static bool
 prepare_statements(struct store *s, char *err, size_t err_size)
 {
 	for (int i = 0; i < STATEMENTS; i++)
-		if (sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) != SQLITE_OK)
+		if (sqlite3_prepare_v3(s->db, sql_of((enum statement)i), -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL) != SQLITE_OK)
 			return refuse(err, err_size, s->path, "is damaged; restore it from a backup");
 	/* a first write: there is a WAL from here on, and it stays as long as we do */
 	if (!exec_ok(s->db, SET_VERSION))
@@ -553,7 +577,7 @@ meet_mark(struct store *s, const char *path, char *err, size_t err_size)
 			return refuse(err, err_size, s->path, why_not(s->db));
 		s->restores++;
 		log_warn("msg=tag ledger %s was restored from a backup or replaced: it takes no new tags in a repository before "
-			 "`tidewaiter tag import` of it", s->path);
+			 "`tidewaiter tag import` of it; `tidewaiter quarantine list` may lack what was quarantined since", s->path);
 	}
 	if (!mark_write(s->mark, s->id, s->seq))
 		return refuse(err, err_size, path, "cannot be written");

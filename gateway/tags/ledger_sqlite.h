@@ -28,6 +28,16 @@ enum statement {
 	LIST,
 	HISTORY,
 	TAG_HISTORY,
+	EVIDENCE_PUT,
+	EVIDENCE_GET,
+	EVIDENCE_TRIM,
+	BLOCK_PUT,
+	BLOCK_GET,
+	BLOCK_END,
+	BLOCK_ALL,
+	GRANT_PUT,
+	GRANT_GET,
+	GRANT_TRIM,
 	STATEMENTS
 };
 
@@ -42,7 +52,22 @@ struct store {
 	char id[LEDGER_ID + 1];
 	int64_t restores; /* how often this ledger was found to be behind its mark */
 	int64_t seq, marked; /* the last change, and the one the mark knows */
+	unsigned evidence_puts, grant_puts; /* since the last trim */
 };
+
+/* The tables of schema version 3, and what is asked of them: ledger_evidence.c. */
+extern const char ledger_evidence_schema[];
+extern const char *const ledger_evidence_sql[STATEMENTS];
+
+/* ---- of ledger_sqlite.c ---- */
+/* Run to the end. */
+bool store_run(struct store *s, enum statement which) NONNULL(1);
+bool store_begin(struct store *s) NONNULL(1) WUNRES;
+/* A row of tag_history. */
+bool store_remember(struct store *s, const struct ledger_op *key, struct span tag, const struct tag_change *change)
+    NONNULL(1, 2, 4) WUNRES;
+/* Column `at` as a digest, which may be empty when `none`. */
+bool store_read_digest(sqlite3_stmt *q, int at, bool none, char out[static LEDGER_DIGEST]) NONNULL(1) WUNRES;
 
 /* False, and said once. */
 static inline bool

@@ -78,6 +78,8 @@ bool store_repository(struct store *s, const struct ledger_op *key, struct repos
 bool store_put_repository(struct store *s, const struct ledger_op *key, bool imported) NONNULL(1, 2) WUNRES;
 /* LIST and HISTORY: fill op->page. False: the database failed, or no memory. */
 bool store_page(struct store *s, struct ledger_op *op) NONNULL(1, 2) WUNRES;
+/* EVIDENCE_*, BLOCK*, GRANT_*: do it and set op->answer (LEDGER_DOWN when it is not asked as it must be). False: the database failed. */
+bool store_evidence(struct store *s, struct ledger_op *op) NONNULL(1, 2) WUNRES;
 /*
  * End what was begun: keep (one fsync, if anything was written) or undo. False when it is not kept, or when the
  * files are not where they were: what is written to a deleted file is lost with us.
