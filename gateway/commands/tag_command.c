@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "gateway/commands/command.h"
-#include "gateway/commands/fetch.h"
+#include "gateway/fetch/fetch.h"
 #include "gateway/commands/tag_client.h"
 #include "gateway/commands/tag_import.h"
 #include "policy/manifest.h"

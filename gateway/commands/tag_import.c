@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gateway/commands/fetch.h"
+#include "gateway/fetch/fetch.h"
 #include "policy/manifest.h"
 
 #define LIST_MAX   (8u << 20) /* a page of a list */

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "gateway/commands/fetch_login.h"
+#include "gateway/fetch/fetch_login.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -100,7 +100,7 @@ login_call(const struct config_upstream *u, const struct registry_login *l, stru
 static struct span
 scope_of(const struct config_upstream *u, const char *path, struct arena *a)
 {
-	static const char *const marks[] = { "/manifests/", "/tags/list" };
+	static const char *const marks[] = { "/manifests/", "/tags/list", "/blobs/" };
 
 	if (u->credentials == CREDENTIALS_ECR || u->credentials == CREDENTIALS_GAR)
 		return SPAN("");

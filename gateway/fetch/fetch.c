@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "gateway/commands/fetch.h"
+#include "gateway/fetch/fetch.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "gateway/commands/fetch_login.h"
+#include "gateway/fetch/fetch_login.h"
 #include "policy/manifest.h"
 
 #define ATTEMPTS     5u
