@@ -184,6 +184,8 @@ make_reload(struct process *p, struct setup *s)
 		.ledger = p->gateway.ledger,
 		.spool = p->gateway.spool,
 		.courier = p->gateway.courier,
+		.evidence = p->gateway.evidence,
+		.blocks = p->gateway.blocks,
 		.started = now,
 		.reload = { .ok = true, .last = now },
 	};

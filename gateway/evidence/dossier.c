@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/evidence/exhibit.h"
+#include "gateway/evidence/modules.h"
 #include "policy/key.h"
 
 /* ---- names ---- */
@@ -196,21 +196,11 @@ set_text(struct fact facts[static KEY_MAX], enum policy_key k, struct span value
 static bool
 tell_known(const struct dossier *d, const struct exhibit *x, int64_t now, struct arena *a, struct fact facts[static KEY_MAX])
 {
-	switch (x->kind) {
-	case EVIDENCE_MALWARE:
-		set_text(facts, KEY_SCAN_MALWARE, x->malware ? SPAN("true") : SPAN("false"));
-		set_text(facts, KEY_SCAN_SECRETS, x->secrets ? SPAN("true") : SPAN("false"));
-		return true;
-	case EVIDENCE_IMAGE:
-	case EVIDENCE_REPORT:
-	case EVIDENCE_SIGNATURES:
-	case EVIDENCE_KIND_MAX:
-		break;
-	}
-	(void)d;
-	(void)now;
-	(void)a;
-	return false;
+	if (x->kind != EVIDENCE_MALWARE)
+		return module_tell(d, x, now, a, facts);
+	set_text(facts, KEY_SCAN_MALWARE, x->malware ? SPAN("true") : SPAN("false"));
+	set_text(facts, KEY_SCAN_SECRETS, x->secrets ? SPAN("true") : SPAN("false"));
+	return true;
 }
 
 /* Facts that are not known now: what was known stands beside them. */

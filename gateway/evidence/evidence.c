@@ -1,22 +1,422 @@
 /*
- * evidence.c - questions and answers.
+ * evidence.c - questions, answers, and what is kept in memory.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "gateway/evidence/exhibit.h"
+#include "gateway/evidence/parts.h"
+#include "policy/hash.h"
 
-struct evidence {
-	struct evidence_env env;
-	pthread_mutex_t lock;
-	struct setup *setup; /* under lock */
-	_Atomic int64_t count[EVIDENCE_KIND_MAX][STATE_PASS + 1];
-};
+/* ---- texts ---- */
+
+static struct text *
+text_new(struct span manifest, struct span media_type)
+{
+	struct text *t;
+	char *at;
+
+	if (manifest.n == 0 || manifest.n > EVIDENCE_MANIFEST)
+		return NULL;
+	t = malloc(sizeof *t + manifest.n + media_type.n);
+	if (t == NULL)
+		return NULL;
+	atomic_init(&t->refs, 1);
+	t->n = manifest.n;
+	t->type_n = media_type.n;
+	at = t->bytes;
+	(void)span_keep(&at, manifest);
+	(void)span_keep(&at, media_type);
+	return t;
+}
+
+void
+text_unref(struct text *t)
+{
+	if (t != NULL && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
+		free(t);
+}
+
+/* ---- subjects; the lock is held ---- */
+
+static size_t
+bucket_of(struct span digest)
+{
+	return (size_t)hash_span(digest) & (SUBJECT_BUCKETS - 1);
+}
+
+static struct subject **
+find(struct evidence *e, struct span registry, struct span repository, const char *digest)
+{
+	struct subject **at = &e->bucket[bucket_of(span_of(digest))];
+
+	while (*at != NULL && !(strcmp((*at)->digest, digest) == 0 && span_eq((*at)->repository, repository) &&
+	    span_eq((*at)->registry, registry)))
+		at = &(*at)->next;
+	return at;
+}
+
+static void
+unlink_use(struct evidence *e, struct subject *s)
+{
+	*(s->newer == NULL ? &e->newest : &s->newer->older) = s->older;
+	*(s->older == NULL ? &e->oldest : &s->older->newer) = s->newer;
+}
+
+static void
+link_use(struct evidence *e, struct subject *s)
+{
+	s->newer = NULL;
+	s->older = e->newest;
+	*(e->newest == NULL ? &e->oldest : &e->newest->newer) = s;
+	e->newest = s;
+}
+
+static void
+forget_dossier(struct subject *s)
+{
+	dossier_unref(s->dossier);
+	s->dossier = NULL;
+}
+
+static void
+subject_free(struct evidence *e, struct subject *s)
+{
+	*find(e, s->registry, s->repository, s->digest) = s->next;
+	unlink_use(e, s);
+	e->n_subjects--;
+	e->subjects_size -= s->size;
+	forget_dossier(s);
+	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
+		exhibit_unref(s->of[k]);
+	free(s);
+}
+
+/* Those that nobody works on or waits for, from the least recently used on; a bounded look at the others. */
+static void
+trim(struct evidence *e)
+{
+	struct subject *s = e->oldest, *newer;
+
+	for (unsigned looks = 0; looks < 64 && s != NULL; looks++, s = newer) {
+		if (e->n_subjects <= SUBJECTS_MAX && e->subjects_size <= SUBJECTS_BYTES)
+			return;
+		newer = s->newer;
+		if (s->running == 0 && s->asks == NULL)
+			subject_free(e, s);
+	}
+}
+
+/* NULL: no memory. */
+static struct subject *
+find_or_make(struct evidence *e, struct span registry, struct span repository, const char *digest)
+{
+	struct subject **at = find(e, registry, repository, digest), *s = *at;
+	char *bytes;
+
+	if (s != NULL) {
+		unlink_use(e, s);
+		link_use(e, s);
+		return s;
+	}
+	s = calloc(1, sizeof *s + registry.n + repository.n);
+	if (s == NULL)
+		return NULL;
+	bytes = s->bytes;
+	s->registry = span_keep(&bytes, registry);
+	s->repository = span_keep(&bytes, repository);
+	memcpy(s->digest, digest, LEDGER_DIGEST);
+	*at = s;
+	link_use(e, s);
+	e->n_subjects++;
+	return s;
+}
+
+/* Is what is known of this kind good at this time, under this configuration? */
+static bool
+is_good(const struct subject *s, unsigned kind, const struct setup *setup, const struct config_upstream *u, int64_t now)
+{
+	const struct exhibit *x = s->of[kind];
+	char version[72];
+
+	if (x == NULL || now >= x->until)
+		return false;
+	if (!version_of(setup, u, (enum evidence_kind)kind, version))
+		return x->state == STATE_NONE;
+	return strcmp(version, x->version) == 0;
+}
+
+/* ---- answering; the lock is held ---- */
+
+static void
+on_answer(struct mail *m)
+{
+	struct evidence_ask *a = (struct evidence_ask *)(void *)((char *)m - offsetof(struct evidence_ask, mail));
+
+	a->done(a);
+}
+
+static void
+answer(struct subject *s, struct evidence_ask *a)
+{
+	int64_t now = time(NULL);
+	unsigned stale = 0;
+
+	for (unsigned k = 0; k < EVIDENCE_KIND_MAX && s != NULL; k++)
+		if ((a->kinds & 1u << k) != 0 && !is_good(s, k, a->setup, a->upstream, now))
+			stale |= 1u << k;
+	a->dossier = s == NULL ? NULL
+			       : dossier_new(a->digest, a->setup, a->upstream, a->repository, a->kinds, s->of, s->running, stale, now);
+	a->mail.deliver = on_answer;
+	mailbox_post(a->reply_to, &a->mail);
+}
+
+/* Out of its list. */
+static void
+unwait(struct evidence_ask *a)
+{
+	struct evidence_ask **at = &a->subject->asks;
+
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	*a->earlier = a->later;
+	if (a->later != NULL)
+		a->later->earlier = a->earlier;
+	a->waiting = false;
+}
+
+static void
+wait_for(struct evidence *e, struct subject *s, struct evidence_ask *a)
+{
+	a->subject = s;
+	a->deadline = monotonic_ms() + a->wait_ms;
+	a->waiting = true;
+	a->next = s->asks;
+	s->asks = a;
+	a->later = e->waiting;
+	a->earlier = &e->waiting;
+	if (a->later != NULL)
+		a->later->earlier = &a->later;
+	e->waiting = a;
+	desk_wake(e);
+}
+
+/* Those who wait and whose time is over, or (all) everybody. */
+static void
+answer_due(struct evidence *e, int64_t now_ms, bool all)
+{
+	for (struct evidence_ask *a = e->waiting, *later; a != NULL; a = later) {
+		later = a->later;
+		if (!all && a->deadline > now_ms)
+			continue;
+		unwait(a);
+		answer(a->subject, a);
+	}
+}
+
+void
+evidence_expire(struct evidence *e, int64_t now_ms)
+{
+	pthread_mutex_lock(&e->lock);
+	answer_due(e, now_ms, false);
+	if (e->waiting != NULL)
+		desk_wake(e);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- asking ---- */
+
+static void
+set_exhibit(struct evidence *e, struct subject *s, struct exhibit *x)
+{
+	struct exhibit *old = s->of[x->kind];
+	size_t size = x->size + (x->good == NULL ? 0 : x->good->size), was = old == NULL ? 0 : old->size + (old->good == NULL ? 0 : old->good->size);
+
+	forget_dossier(s);
+	s->of[x->kind] = x;
+	s->size += size - was;
+	e->subjects_size += size - was;
+	exhibit_unref(old);
+}
+
+/* The last one that was known. */
+static struct exhibit *
+good_of(struct exhibit *x)
+{
+	if (x == NULL)
+		return NULL;
+	return exhibit_known(x) ? x : x->good;
+}
+
+/* Without work: nobody can say, or there is too much to do. */
+static void
+settle(struct evidence *e, struct subject *s, unsigned kind, enum evidence_state state, int64_t until, const char *why)
+{
+	struct exhibit *x = exhibit_new((enum evidence_kind)kind, state, time(NULL), until), *good;
+
+	if (x == NULL)
+		return;
+	snprintf(x->why, sizeof x->why, "%s", why);
+	good = state == STATE_NONE ? NULL : good_of(s->of[kind]);
+	if (good != NULL)
+		x->good = exhibit_ref(good);
+	set_exhibit(e, s, x);
+}
+
+static void
+start(struct evidence *e, struct subject *s, unsigned kind, const struct evidence_ask *a, struct text *text)
+{
+	static const enum lane lanes[EVIDENCE_KIND_MAX] = { [EVIDENCE_REPORT] = LANE_REPORT };
+	int64_t now = time(NULL);
+	struct gathering *g;
+	struct exhibit *good;
+	char version[72];
+
+	if (!version_of(a->setup, a->upstream, (enum evidence_kind)kind, version)) {
+		settle(e, s, kind, STATE_NONE, EXHIBIT_FOREVER, "nothing is configured that could tell");
+		return;
+	}
+	g = calloc(1, sizeof *g);
+	if (g == NULL)
+		return;
+	g->job.run = gathering_run;
+	g->evidence = e;
+	g->subject = s;
+	g->kind = (enum evidence_kind)kind;
+	memcpy(g->version, version, sizeof version);
+	if (!job_put(e, lanes[kind], &g->job)) {
+		free(g);
+		settle(e, s, kind, STATE_ERROR, now + 1, "too much is waiting to be looked at");
+		return;
+	}
+	/* a hand that takes it needs the lock that we hold */
+	g->setup = setup_ref(a->setup);
+	g->upstream = a->upstream;
+	g->text = text;
+	if (text != NULL)
+		atomic_fetch_add_explicit(&text->refs, 1, memory_order_relaxed);
+	good = good_of(s->of[kind]);
+	g->good = good == NULL ? NULL : exhibit_ref(good);
+	s->running |= 1u << kind;
+}
+
+/* What is not known and nobody works on; the lock is held. */
+static void
+start_all(struct evidence *e, struct subject *s, const struct evidence_ask *a, struct text *text)
+{
+	int64_t now = time(NULL);
+
+	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
+		if ((a->kinds & ~s->running & 1u << k) != 0 && !is_good(s, k, a->setup, a->upstream, now))
+			start(e, s, k, a, text);
+}
+
+void
+evidence_ask(struct evidence *e, struct evidence_ask *a)
+{
+	struct text *text = text_new(a->manifest, a->media_type);
+	struct subject *s = NULL;
+
+	a->dossier = NULL;
+	a->waiting = false;
+	pthread_mutex_lock(&e->lock);
+	if (!e->closed) {
+		s = find_or_make(e, span_of(a->upstream->registry), a->repository, a->digest);
+		if (s != NULL)
+			start_all(e, s, a, text);
+	}
+	if (s != NULL && a->lifts_block)
+		s->lift |= a->kinds;
+	if (a->reply_to != NULL) {
+		if (s == NULL || (s->running & a->kinds) == 0 || a->wait_ms == 0)
+			answer(s, a);
+		else
+			wait_for(e, s, a);
+	}
+	if (s != NULL && s->lift != 0 && (s->running & s->lift) == 0)
+		outcome_lift_known(e, s, a->setup, a->upstream);
+	trim(e);
+	pthread_mutex_unlock(&e->lock);
+	text_unref(text);
+}
+
+void
+evidence_cancel(struct evidence *e, struct evidence_ask *a)
+{
+	pthread_mutex_lock(&e->lock);
+	if (a->waiting) {
+		unwait(a);
+		answer(a->subject, a);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+subject_learned(struct evidence *e, struct gathering *g, struct exhibit *x)
+{
+	struct subject *s = g->subject;
+
+	pthread_mutex_lock(&e->lock);
+	s->running &= ~(1u << g->kind);
+	if (x != NULL)
+		set_exhibit(e, s, x);
+	for (struct evidence_ask *a = s->asks, *next; a != NULL; a = next) {
+		next = a->next;
+		if ((s->running & a->kinds) != 0)
+			continue;
+		unwait(a);
+		answer(s, a);
+	}
+	if (s->lift != 0 && (s->running & s->lift) == 0)
+		outcome_lift_known(e, s, g->setup, g->upstream);
+	trim(e);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- finding ---- */
+
+/* The lock is held: a dossier of all that is good. */
+static struct dossier *
+dossier_of(struct evidence *e, struct subject *s, const struct evidence_place *at, int64_t now)
+{
+	unsigned kinds = 0;
+
+	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
+		if (is_good(s, k, e->setup, at->upstream, now))
+			kinds |= 1u << k;
+	if (s->dossier != NULL && (s->dossier->kinds != kinds || s->dossier->facts->setup != e->setup))
+		forget_dossier(s);
+	if (s->dossier == NULL && kinds != 0)
+		s->dossier = dossier_new(s->digest, e->setup, at->upstream, at->repository, kinds, s->of, 0, 0, now);
+	return s->dossier;
+}
+
+struct dossier *
+evidence_find(struct evidence *e, const struct evidence_place *at, unsigned kinds, int64_t now)
+{
+	struct dossier *d = NULL;
+	struct subject *s;
+
+	pthread_mutex_lock(&e->lock);
+	s = *find(e, span_of(at->upstream->registry), at->repository, at->digest);
+	if (s != NULL) {
+		d = dossier_of(e, s, at, now);
+		if (d != NULL && (kinds & ~d->kinds) == 0) {
+			dossier_ref(d);
+			unlink_use(e, s);
+			link_use(e, s);
+		} else {
+			d = NULL;
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	return d;
+}
+
+/* ---- life ---- */
 
 struct evidence *
 evidence_start(const struct evidence_env *env, struct setup *s, char *err, size_t err_size)
@@ -30,7 +430,17 @@ evidence_start(const struct evidence_env *env, struct setup *s, char *err, size_
 	e->env = *env;
 	e->setup = setup_ref(s);
 	pthread_mutex_init(&e->lock, NULL);
-	return e;
+	pthread_mutex_init(&e->test_lock, NULL);
+	pthread_cond_init(&e->answered, NULL);
+	for (unsigned lane = 0; lane < LANE_MAX; lane++) {
+		pthread_cond_init(&e->wake[lane], NULL);
+		e->last[lane] = &e->first[lane];
+	}
+	if (hands_start(e, s->config->evidence.threads, err, err_size))
+		return e;
+	evidence_stop(e);
+	evidence_free(e);
+	return NULL;
 }
 
 void
@@ -48,7 +458,10 @@ evidence_follow(struct evidence *e, struct setup *s)
 void
 evidence_stop(struct evidence *e)
 {
-	(void)e;
+	hands_stop(e);
+	pthread_mutex_lock(&e->lock);
+	answer_due(e, 0, true);
+	pthread_mutex_unlock(&e->lock);
 }
 
 void
@@ -56,68 +469,43 @@ evidence_free(struct evidence *e)
 {
 	if (e == NULL)
 		return;
+	hands_free(e);
+	while (e->oldest != NULL)
+		subject_free(e, e->oldest);
+	verdicts_free(e);
 	setup_unref(e->setup);
+	for (unsigned lane = 0; lane < LANE_MAX; lane++)
+		pthread_cond_destroy(&e->wake[lane]);
+	pthread_cond_destroy(&e->answered);
+	pthread_mutex_destroy(&e->test_lock);
 	pthread_mutex_destroy(&e->lock);
 	free(e);
 }
 
-struct dossier *
-evidence_find(struct evidence *e, const struct evidence_place *at, unsigned kinds, int64_t now)
+/* ---- for metrics ---- */
+
+static unsigned
+number(const struct evidence *e, bool queued)
 {
-	(void)e;
-	(void)at;
-	(void)kinds;
-	(void)now;
-	return NULL;
-}
+	struct evidence *self = (struct evidence *)(uintptr_t)e;
+	unsigned n;
 
-static void
-on_answer(struct mail *m)
-{
-	struct evidence_ask *a = (struct evidence_ask *)(void *)((char *)m - offsetof(struct evidence_ask, mail));
-
-	a->done(a);
-}
-
-void
-evidence_ask(struct evidence *e, struct evidence_ask *a)
-{
-	struct exhibit *of[EVIDENCE_KIND_MAX] = { NULL };
-
-	(void)e;
-	if (a->reply_to == NULL)
-		return;
-	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++) {
-		of[k] = exhibit_new((enum evidence_kind)k, STATE_ERROR, time(NULL), time(NULL));
-		if (of[k] != NULL)
-			snprintf(of[k]->why, sizeof of[k]->why, "nothing gathers it yet");
-	}
-	a->dossier = dossier_new(a->digest, a->setup, a->upstream, a->repository, a->kinds, of, 0, 0, time(NULL));
-	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
-		exhibit_unref(of[k]);
-	a->mail.deliver = on_answer;
-	mailbox_post(a->reply_to, &a->mail);
-}
-
-void
-evidence_cancel(struct evidence *e, struct evidence_ask *a)
-{
-	(void)e;
-	(void)a;
+	pthread_mutex_lock(&self->lock);
+	n = queued ? e->n_jobs : e->busy;
+	pthread_mutex_unlock(&self->lock);
+	return n;
 }
 
 unsigned
 evidence_running(const struct evidence *e)
 {
-	(void)e;
-	return 0;
+	return number(e, false);
 }
 
 unsigned
 evidence_queued(const struct evidence *e)
 {
-	(void)e;
-	return 0;
+	return number(e, true);
 }
 
 int64_t

@@ -84,6 +84,8 @@ struct evidence_place {
 	const char *digest;			/* of the manifest: "sha256:..." */
 };
 
+struct blocks;
+struct subject;
 struct evidence;
 struct evidence_env {			/* borrowed for its life */
 	struct courier *courier;
@@ -124,8 +126,11 @@ struct evidence_ask {
 	struct dossier *dossier;		/* a reference, the asker's; NULL: out of memory, or the gateway stops */
 	/* ---- private ---- */
 	struct mail mail;
-	struct evidence_ask *next;
+	struct evidence_ask *next;		/* of its subject */
+	struct evidence_ask *later, **earlier;	/* of all that wait */
+	struct subject *subject;
 	int64_t deadline;
+	bool waiting;
 };
 void evidence_ask(struct evidence *e, struct evidence_ask *a) NONNULL(1, 2);
 /* The answer is not waited for any more: done() comes soon. */

@@ -13,6 +13,8 @@
 
 #include "gateway/audit/spool.h"
 #include "gateway/courier/courier.h"
+#include "gateway/evidence/blocks.h"
+#include "gateway/evidence/evidence.h"
 #include "gateway/operator/ready.h"
 #include "gateway/setup.h"
 #include "gateway/tags/ledger.h"
@@ -118,6 +120,27 @@ add_courier(struct text *t, const struct metrics_view *v)
 }
 
 static void
+add_evidence(struct text *t, const struct metrics_view *v)
+{
+	if (v->evidence != NULL) {
+		one(t, "tidewaiter_evidence_running", "gauge", "jobs of gathering evidence under way", evidence_running(v->evidence));
+		one(t, "tidewaiter_evidence_queued", "gauge", "jobs of gathering evidence that wait", evidence_queued(v->evidence));
+		head(t, "tidewaiter_evidence_total", "counter", "evidence gathered, by kind and the state it ended in");
+		for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
+			for (unsigned s = 0; s <= STATE_PASS; s++)
+				add(t, "tidewaiter_evidence_total{kind=\"%s\",state=\"%s\"} %" PRId64 "\n",
+				    evidence_kind_name((enum evidence_kind)k), evidence_state_name((enum evidence_state)s),
+				    evidence_count(v->evidence, (enum evidence_kind)k, (enum evidence_state)s));
+	}
+	if (v->blocks == NULL)
+		return;
+	head(t, "tidewaiter_blocked_digests", "gauge", "digests that nobody gets, by why");
+	for (unsigned k = BLOCK_PENDING; k <= BLOCK_QUARANTINED; k++)
+		add(t, "tidewaiter_blocked_digests{kind=\"%s\"} %zu\n", block_kind_name((enum block_kind)k),
+		    blocks_count(v->blocks, (enum block_kind)k));
+}
+
+static void
 add_readiness(struct text *t, const struct metrics_view *v)
 {
 	if (v->setup == NULL)
@@ -179,6 +202,7 @@ metrics_text(const struct metrics_view *v, size_t *n)
 	add_refusals(&t, v);
 	add_stores(&t, v);
 	add_courier(&t, v);
+	add_evidence(&t, v);
 	add_readiness(&t, v);
 	add_issuers(&t, v);
 	head(&t, "tidewaiter_build_info", "gauge", "version of the gateway");

@@ -28,7 +28,9 @@ metric_add(struct metrics *m, enum metric which, int64_t n)
 	atomic_fetch_add_explicit(&m->value[which], n, memory_order_relaxed);
 }
 
+struct blocks;
 struct courier;
+struct evidence;
 struct ledger;
 struct setup;
 struct spool;
@@ -39,6 +41,8 @@ struct metrics_view {
 	const struct ledger *ledger;	/* may be NULL */
 	const struct spool *spool;	/* may be NULL */
 	const struct courier *courier;	/* may be NULL */
+	const struct evidence *evidence;	/* may be NULL */
+	const struct blocks *blocks;	/* may be NULL */
 	const struct setup *setup;	/* the one in force; may be NULL */
 	const char *policy_hash;	/* of the policy in force */
 	int64_t started;		/* seconds since the epoch */
