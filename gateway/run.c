@@ -259,8 +259,8 @@ stop(struct process *p)
 	reload_free(p->reload);
 	for (unsigned i = 0; i < n; i++)
 		worker_free(p->workers[i]);
+	evidence_free(p->gateway.evidence);	/* it holds setups, which leave the issuers */
 	issuers_free(p->gateway.issuers);
-	evidence_free(p->gateway.evidence);
 	courier_free(p->gateway.courier);
 	grants_free(p->gateway.grants);
 	blocks_free(p->gateway.blocks);

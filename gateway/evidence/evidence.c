@@ -233,7 +233,8 @@ static void
 set_exhibit(struct evidence *e, struct subject *s, struct exhibit *x)
 {
 	struct exhibit *old = s->of[x->kind];
-	size_t size = x->size + (x->good == NULL ? 0 : x->good->size), was = old == NULL ? 0 : old->size + (old->good == NULL ? 0 : old->good->size);
+	size_t size = x->size + (x->good == NULL ? 0 : x->good->size);
+	size_t was = old == NULL ? 0 : old->size + (old->good == NULL ? 0 : old->good->size);
 
 	forget_dossier(s);
 	s->of[x->kind] = x;

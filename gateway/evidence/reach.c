@@ -121,7 +121,7 @@ void
 reach_ask(struct reach *r, struct pull_ask *q, const char *path, const char *digest, uint64_t size, uint64_t max)
 {
 	*q = (struct pull_ask){ .upstream = r->upstream, .limits = &r->setup->config->limits, .repository = r->repository, .path = path,
-		.digest = digest, .size = size, .max = max, 
+		.digest = digest, .size = size, .max = max,
 		.login = log_in, .ctx = r, .stop = &r->hand->evidence->stopping };
 }
 
