@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "gateway/log.h"
-#include "gateway/steps/peek.h"
+#include "gateway/steps/gate.h"
 #include "gateway/token/form.h"
 
 #define DISCARD_BYTES	(8u << 20)	/* of a refused body, so that the connection can go on */
@@ -238,6 +238,7 @@ finish(struct request *r)
 	claim_abandon(r);
 	remove_abandon(r);
 	pin_abandon(r);
+	gate_abandon(r);
 	login_abandon(r);
 	park_abandon(r);
 	r->ended_ms = loop_monotonic_ms(r->worker->loop);

@@ -1,8 +1,8 @@
 /*
  * request.h - one request on its walk along the table of steps in request.c.
  *
- * accept -> TLS -> read head -> check -> route -> identify -> known -> decide -> body -> manifest -> content -> hold -> remove
- * -> pin -> list -> forward -> settle -> commit -> reply -> audit
+ * accept -> TLS -> read head -> check -> route -> identify -> known -> decide -> body -> manifest -> content -> login -> evidence
+ * -> hold -> remove -> pin -> inspect -> list -> forward -> settle -> commit -> reply -> audit
  *
  * A step does one thing and says what next. A refusal is `return request_refuse(r, REFUSE_...)`; nothing else
  * writes a status of ours. `audit` runs on every path: exactly one event a request.
@@ -37,9 +37,11 @@
 	X(manifest)	/* hashed and parsed */ \
 	X(content)	/* policy again, on what was read */ \
 	X(login)	/* the gateway's own credentials at the registry */ \
+	X(evidence)	/* a push: what policy has to know of the image first; staged meanwhile */ \
 	X(hold)		/* a PUT: claim the tags it names */ \
 	X(remove)	/* a DELETE: may what would go go? tombstones first */ \
 	X(pin)		/* a pull by tag, where tags.drift is not alarm: held against the ledger first */ \
+	X(inspect)	/* a pull that evidence decides, or where something is blocked: looked at before it is given */ \
 	X(list)		/* the catalog, tags, referrers: pages read whole, filtered, answered */ \
 	X(forward)	/* to upstream, and its answer */ \
 	X(settle)	/* a write: confirm the claim */ \
@@ -95,6 +97,12 @@ struct request {
 	struct authn_result authn;	/* .who is NULL until identified */
 	struct token_request *token;	/* what the token service was asked for */
 	struct fact *facts;		/* KEY_MAX of them, for asking again */
+	bool open;			/* the decision waits for facts: gate.h */
+	struct key_set need;		/* ... these */
+	enum policy_on_push on_push;	/* ... and what becomes of a push meanwhile */
+	struct gate *gate;		/* what fetches them */
+	enum refuse failing;		/* ... what they lead to, once it is recorded */
+	bool scanner;			/* it shows a pass: token/pass.h */
 	struct parking *parking;	/* it waits for keys of its issuer */
 	bool parked;			/* ... once */
 	struct judged judged;		/* what decided */
@@ -118,6 +126,8 @@ struct request {
 
 	/* upstream */
 	struct peek *peek;		/* a GET of our own */
+	const struct peek *seen;	/* a manifest that a pull is judged by */
+	void (*read_then)(struct request *r);	/* ... once it is read */
 	struct get *get;		/* ... waiting for a login */
 	struct exchange *exchange;
 	struct credential *credential;	/* what the gateway is logged in with there; NULL: nothing, or the configured password */
@@ -208,9 +218,11 @@ enum next step_body(struct request *r);
 enum next step_manifest(struct request *r);
 enum next step_content(struct request *r);
 enum next step_login(struct request *r);
+enum next step_evidence(struct request *r);
 enum next step_hold(struct request *r);
 enum next step_remove(struct request *r);
 enum next step_pin(struct request *r);
+enum next step_inspect(struct request *r);
 enum next step_list(struct request *r);
 enum next step_forward(struct request *r);
 enum next step_settle(struct request *r);
@@ -231,6 +243,8 @@ bool decide_anew(struct request *r, struct policy *p) NONNULL(1, 2) WUNRES;
 enum refuse identify_again(struct request *r, struct serving *v, int64_t now) NONNULL(1, 2) WUNRES;
 /* observe.c: in observe mode, a refusal of policy's is noted, decides the request, and does not stand. */
 bool observe_lifts(struct request *r, enum refuse why, const struct judged *j) NONNULL(1, 3) WUNRES;
+/* May this manifest be pushed, with all that is known now? r->open: that depends on facts that are not. */
+enum refuse decide_push(struct request *r) NONNULL(1) WUNRES;
 /* The refusal for an answer that is not ALLOW; sets the statement's message. */
 enum refuse decide_refusal(struct request *r, const struct judged *j) NONNULL(1, 2);
 /* record.c: one event; wait may be NULL. False: the spool did not take it. */
@@ -239,6 +253,8 @@ bool record_request(struct request *r, struct spool_wait *wait);
 void record_event(struct worker *w, struct audit_event *e) NONNULL(1, 2);
 /* What happened to a tag on the way of a request. */
 void record_state(struct request *r, const char *event, struct span tag, struct span digest, struct span old_digest);
+/* A fact was not known, and a statement let that pass: an event and a metric of its own. */
+void record_bypass(struct request *r) NONNULL(1);
 /* answer.c */
 void answer_refusal(struct request *r, enum refuse why);
 /* A 200 of the gateway's own with this JSON. */
@@ -285,6 +301,11 @@ struct span forward_target(struct request *r, const struct route *route) NONNULL
 /* forward.c: GET a target of upstream's; ctx of the ops is the request. NULL: *why. */
 struct exchange *forward_get(struct request *r, struct span target, struct span accept,
     const struct exchange_ops *ops, enum refuse *why) NONNULL(1, 4, 5) WUNRES;
+/* forward.c: PUT the manifest that was read there, in the same way. */
+struct exchange *forward_put(struct request *r, struct span target, const struct exchange_ops *ops, enum refuse *why)
+    NONNULL(1, 3, 4) WUNRES;
+/* forward.c: what the client accepts, in one value; {NULL,0}: it does not say. */
+struct span forward_accept(struct request *r) NONNULL(1) WUNRES;
 /* follow.c: is this answer a redirect that the gateway follows itself? */
 bool follow_wanted(const struct request *r, const struct http_head *h) NONNULL(1, 2) PURE;
 /* ... where to? The answer's body is then read to its end and forgotten. REFUSE_NONE, or what is wrong with it. */

@@ -19,6 +19,7 @@
 #include "gateway/conn.h"
 #include "gateway/log.h"
 #include "gateway/operator/pulse.h"
+#include "gateway/steps/granted.h"
 #include "gateway/steps/recheck.h"
 
 #define ACCEPT_BATCH	16	/* connections taken a wake-up: the others' requests come in between */
@@ -291,9 +292,10 @@ worker_new(struct gateway *g, struct setup *s, unsigned number, char *err, size_
 	w->mailbox = mailbox_new(w->loop->base);
 	w->authn = authn_new(&w->metrics);
 	w->drift = drift_new();
+	w->granted = granted_new();
 	w->drain_timer = event_new(w->loop->base, -1, 0, on_drain_over, w);
 	w->accept_timer = event_new(w->loop->base, -1, 0, on_rested, w);
-	if (w->dns == NULL || w->mailbox == NULL || w->authn == NULL || w->drift == NULL || w->drain_timer == NULL ||
+	if (w->dns == NULL || w->mailbox == NULL || w->authn == NULL || w->drift == NULL || w->granted == NULL || w->drain_timer == NULL ||
 	    w->accept_timer == NULL)
 		goto fail;
 	/* a host without resolv.conf still reaches upstreams given as addresses */
@@ -391,6 +393,7 @@ worker_free(struct worker *w)
 	free(w->listen_fds);
 	authn_free(w->authn);
 	drift_free(w->drift);
+	granted_free(w->granted);
 	if (w->drain_timer != NULL)
 		event_free(w->drain_timer);
 	if (w->accept_timer != NULL)

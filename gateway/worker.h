@@ -25,6 +25,11 @@
 #include "gateway/stream/stream.h"
 #include "gateway/tags/ledger.h"
 
+struct blocks;
+struct evidence;
+struct granted;
+struct grants;
+
 struct gateway {		/* what all workers see */
 	struct courier *courier;
 	struct logins *credentials;	/* at registries */
@@ -56,6 +61,7 @@ struct worker {
 	struct metrics metrics;
 	struct authn *authn;
 	struct drift *drift;
+	struct granted *granted;
 	struct pulse *pulse;		/* of worker 0 */
 	struct event **listeners;
 	int *listen_fds;

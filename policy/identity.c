@@ -121,7 +121,7 @@ identity_new(const struct identity *parts)
 	struct identity plain = *parts;
 
 	plain.claims = plain.access = NULL;
-	plain.token_id = SPAN_NONE;
+	plain.token_id = plain.pass = SPAN_NONE;
 	return identity_within(&plain, NULL);
 }
 

@@ -41,6 +41,7 @@ struct identity {
 	/* of a token of the gateway's own */
 	const json_t *access;		/* all that it may be used for; NULL: no such bound */
 	struct span token_id;		/* its jti; empty: it is none */
+	struct span pass;		/* it is a scanner's, good for the one image of this digest, and policy is not asked; empty: it is none */
 	int64_t issued_at, expires_at;	/* seconds since the epoch; 0 or less when there is none */
 	uint32_t generation;		/* of the issuer table that verified it */
 	unsigned refs;			/* private: identities never cross threads */

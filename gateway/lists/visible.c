@@ -2,12 +2,13 @@
  * visible.c - what of a list a caller may see: one function per entry.
  *
  * A tag is seen by whom policy lets list it (ListTags, with registry:Tag known). A repository is seen by whom a list of
- * its tags would be answered, or who may pull manifests there whatever their tag: for them it is no secret that it
- * exists. In doubt an entry is not seen. May run on the offload thread: nothing here takes memory of the request's.
+ * its tags would be answered, or who may pull manifests there whatever their tag (if the image turns out to be fit): for them
+ * it is no secret that it exists. In doubt an entry is not seen. May run on the offload thread: nothing here takes memory of the request's.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "gateway/lists/list.h"
+#include "gateway/steps/gate.h"
 
 /* Does nothing but the tag keep this open? */
 static bool
@@ -23,6 +24,18 @@ bool
 list_some_tags(const struct request *r)
 {
 	return r->route.op == ROUTE_TAGS_LIST && tag_decides(&r->judged.decision);
+}
+
+/* Only facts of the image asked for keep this open: whether there is one that may be pulled, its pull will tell. */
+static bool
+image_decides(const struct request *r, const struct decision *d)
+{
+	static const enum policy_key names[] = { KEY_REGISTRY_TAG, KEY_REGISTRY_DIGEST, KEY_REGISTRY_REFERENCE_TYPE };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (r->facts[names[i]].state == FACT_LATER && key_set_has(&d->need, names[i]))
+			return false;
+	return d->verdict == VERDICT_NEED;
 }
 
 static void
@@ -60,7 +73,7 @@ repository_visible(struct request *r, struct span repository)
 	if (!seen) {
 		later(r, KEY_REGISTRY_DIGEST);
 		later(r, KEY_REGISTRY_REFERENCE_TYPE);
-		seen = decide(r, ACTION_PullManifest, repository, &d) == VERDICT_ALLOW;
+		seen = decide(r, ACTION_PullManifest, repository, &d) == VERDICT_ALLOW || image_decides(r, &d);
 		absent(r, KEY_REGISTRY_DIGEST);
 		absent(r, KEY_REGISTRY_REFERENCE_TYPE);
 	}
@@ -88,5 +101,6 @@ list_visible(void *ctx, struct span entry)
 		return repository_visible(r, entry);
 	if (r->route.op == ROUTE_TAGS_LIST)
 		return tag_visible(r, entry);
-	return true;	/* who may list referrers sees all of them */
+	/* who may list referrers sees all of them that may be pulled at all */
+	return gate_blocked(r, entry, NULL) == BLOCK_NONE;
 }

@@ -11,6 +11,7 @@
 #include "gateway/courier/courier.h"
 #include "gateway/credentials/logins.h"
 #include "gateway/setup.h"
+#include "gateway/token/pass.h"
 #include "policy/report.h"
 
 struct scanners;
@@ -39,12 +40,5 @@ struct scanners_job {
 void scanners_start(struct scanners *s, struct scanners_job *j) NONNULL(1, 2);
 /* done() comes soon, with REPORT_FAILED unless it was on its way. Any thread. */
 void scanners_cancel(struct scanners *s, struct scanners_job *j) NONNULL(1, 2);
-
-/*
- * A token with which a scanner pulls exactly this image through the gateway, pending or not: its manifest by digest and the blobs
- * that lists. token/pass.c. False: out of memory, or there is no token service.
- */
-bool pass_mint(const struct config *c, struct span repository, const char *digest, int64_t now, const unsigned char random[static 16],
-    char *out, size_t size) NONNULL(1, 3, 6) WUNRES;
 
 #endif

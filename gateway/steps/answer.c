@@ -88,7 +88,8 @@ refusal_body(const struct request *r, enum refuse why, struct span message, char
 	json_write_text(&w, span_of(r->id), DETAIL_TEXT);
 	json_write_key(&w, "reason");
 	json_write_text(&w, span_of(row->symbol), DETAIL_TEXT);
-	if (!anonymous && (refuse_is_policy(why) || why == REFUSE_POLICY_CHANGED))
+	if (!anonymous && (refuse_is_policy(why) || why == REFUSE_POLICY_CHANGED || why == REFUSE_EVIDENCE_PENDING ||
+	    why == REFUSE_EVIDENCE_UNKNOWN))
 		write_failed(&w, r);
 	json_write_bytes(&w, "}}]", 3);
 	w.comma = true;

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "gateway/request.h"
+#include "gateway/steps/gate.h"
 
 /* ---- the event before the answer ---- */
 
@@ -54,6 +54,10 @@ step_reply(struct request *r)
 		r->audited = false;
 		return request_refuse(r, why);
 	}
+	/* those who pull it by and by will ask for its blobs */
+	if (r->route.op == ROUTE_MANIFEST_PUT && r->answer.head->status == 201 && (r->gate != NULL ||
+	    policy_asks(r->policy, ACTION_PullBlob, KEY_REGISTRY_BLOB_GRANTED)))
+		gate_note(r, r->route.reference_type == REFERENCE_TAG ? r->route.reference : SPAN_NONE, &r->manifest);
 	request_replied(r);
 	return STOP;
 }

@@ -5,8 +5,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "gateway/lists/list.h"
+#include "gateway/steps/gate.h"
 #include "gateway/steps/recheck.h"
 #include "gateway/tags/append.h"
+#include "gateway/token/pass.h"
 #include "policy/client.h"
 
 /* A fact that is known: present, or known not to exist when empty. All others are unknown, which is never "no". */
@@ -105,6 +107,7 @@ gather_facts(struct request *r)
 		return false;
 	for (unsigned k = 0; k < KEY_MAX; k++)
 		r->facts[k].state = FACT_UNKNOWN;
+	gate_promise(r);
 	gather_connection(r);
 	gather_registry(r);
 	return gather_client(r);
@@ -143,8 +146,18 @@ decide_prepare(struct request *r)
 bool
 decide_again(struct request *r, struct judged *out)
 {
+	struct fact *then = r->facts;
+
+	if (r->scanner)
+		return pass_allows(r);
 	/* the connection's certificate may have been read anew, and with it what policy is told of it */
-	return gather_facts(r) && judge_ask(r, route_action(r->route.op), r->route.repository, SPAN_NONE, out) == VERDICT_ALLOW;
+	if (!gather_facts(r))
+		return false;
+	/* what was found out about the image stands */
+	for (unsigned k = 0; k < KEY_MAX; k++)
+		if (r->facts[k].state == FACT_LATER)
+			r->facts[k] = then[k];
+	return judge_ask(r, route_action(r->route.op), r->route.repository, SPAN_NONE, out) == VERDICT_ALLOW;
 }
 
 bool
@@ -180,6 +193,8 @@ mount_refused(struct request *r)
 		return "the source is of another upstream";
 	if (!may(r, ACTION_MountBlob, r->route.repository))
 		return "no right to mount here";
+	if (gate_blob_blocked(r, r->route.from, r->route.mount))
+		return "the blob is of an image that nobody may pull yet";
 	if (!may(r, ACTION_PullBlob, r->route.from))
 		return "no right to pull there";
 	return NULL;
@@ -210,6 +225,12 @@ decide_op(struct request *r, struct judged *out)
 	enum policy_action action;
 	struct judged other;
 
+	if (r->scanner) {
+		*out = (struct judged){ .action = route_action(r->route.op), .repository = repository };
+		out->beyond = !pass_allows(r);
+		out->decision.verdict = out->beyond ? VERDICT_DENY : VERDICT_ALLOW;
+		return;
+	}
 	if (r->route.op == ROUTE_BLOB_MOUNT || r->route.stripped_mount.p != NULL)
 		judge_mount(r);
 	action = r->route.op == ROUTE_BLOB_MOUNT ? ACTION_PushBlob : route_action(r->route.op);
@@ -269,6 +290,8 @@ step_decide(struct request *r)
 		v = VERDICT_ALLOW;	/* lists/visible.c says which */
 	if (v == VERDICT_NEED && r->route.op == ROUTE_MANIFEST_PUT)
 		v = VERDICT_ALLOW;	/* step content asks again */
+	else if (gate_waits(r, &j))
+		v = VERDICT_ALLOW;	/* step inspect does */
 	if (v != VERDICT_ALLOW) {
 		enum refuse why = decide_refusal(r, &j);
 
@@ -312,6 +335,10 @@ ask(struct request *r, enum policy_action action, struct span tag)
 	struct judged j;
 
 	if (judge_ask(r, action, r->route.repository, tag, &j) != VERDICT_ALLOW) {
+		if (gate_waits(r, &j)) {
+			judge_decides(r, &j);
+			return REFUSE_NONE;
+		}
 		why = decide_refusal(r, &j);
 		if (observe_lifts(r, why, &j))
 			return REFUSE_NONE;
@@ -337,8 +364,8 @@ ask_for_tag(struct request *r, struct span tag)
 }
 
 /* Policy again, now that the digest is known, for every tag, and for what the content itself asks. */
-static enum refuse
-decide_content(struct request *r)
+enum refuse
+decide_push(struct request *r)
 {
 	enum refuse why;
 
@@ -417,7 +444,13 @@ step_content(struct request *r)
 		return request_refuse(r, REFUSE_DIGEST_MISMATCH);
 	why = recheck_push(r);
 	if (why == REFUSE_NONE)
-		why = decide_content(r);
+		why = decide_push(r);
+	if (why == REFUSE_NONE && r->open) {
+		/* what the manifest itself says may be enough */
+		r->open = false;
+		r->need = (struct key_set){ 0 };
+		why = gate_tell_manifest(r, &r->manifest, (struct span){ r->bytes, r->n_bytes }) ? decide_push(r) : REFUSE_NO_MEMORY;
+	}
 	if (why == REFUSE_NONE && has_foreign_layer(&r->manifest))
 		why = REFUSE_FOREIGN_LAYER;
 	/* its body may have taken a while */

@@ -46,6 +46,12 @@ join_fields(struct request *r, enum http_field_id id)
 	return (struct span){ p, n };
 }
 
+struct span
+forward_accept(struct request *r)
+{
+	return join_fields(r, HTTP_FIELD_ACCEPT);
+}
+
 static void
 pass_field(const struct request *r, struct http_writer *w, enum http_field_id id)
 {
@@ -398,8 +404,9 @@ send_request(struct request *r, const struct exchange_request *rq, struct http_w
 	return x;
 }
 
+/* accept.p == NULL: the manifest that was read is put there. */
 static struct span
-get_head(struct request *r, struct span target, struct span accept)
+own_head(struct request *r, struct span target, struct span accept)
 {
 	char *buf = room_for_head(r);
 	struct http_writer w;
@@ -407,12 +414,17 @@ get_head(struct request *r, struct span target, struct span accept)
 	if (buf == NULL)
 		return SPAN_NONE;
 	http_writer_init(&w, buf, HEAD_MAX);
-	write_common(r, &w, HTTP_GET, target);
-	http_write_field_id(&w, HTTP_FIELD_ACCEPT, accept);
+	write_common(r, &w, accept.p != NULL ? HTTP_GET : HTTP_PUT, target);
+	if (accept.p != NULL) {
+		http_write_field_id(&w, HTTP_FIELD_ACCEPT, accept);
+	} else {
+		http_write_field_id(&w, HTTP_FIELD_CONTENT_TYPE, r->manifest.media_type);
+		http_write_number(&w, HTTP_FIELD_CONTENT_LENGTH, r->n_bytes);
+	}
 	return http_write_end(&w);
 }
 
-/* A GET of our own: it is made once more when upstream refuses what we are logged in with. */
+/* A GET or PUT of our own: it is made once more when upstream refuses what we are logged in with. */
 struct get {
 	struct request *request;
 	struct exchange *exchange;
@@ -424,7 +436,7 @@ static void
 on_get_login(struct request *r, bool ok)
 {
 	struct get *g = r->get;
-	struct span head = ok ? get_head(r, g->target, g->accept) : SPAN_NONE;
+	struct span head = ok ? own_head(r, g->target, g->accept) : SPAN_NONE;
 
 	if (head.p == NULL || !exchange_repeat(g->exchange, head))
 		g->ops->on_fail(r, ok ? REFUSE_NO_MEMORY : REFUSE_UPSTREAM_LOGIN);
@@ -467,21 +479,23 @@ on_get_fail(void *ctx, enum refuse why)
 	g->ops->on_fail(g->request, why);
 }
 
-/* what streams has on_ready() and on_drain(); a GET does not */
+/* what streams has on_ready() and on_drain(); these do not */
 static const struct exchange_ops get_ops = { NULL, on_get_head, on_get_body, on_get_end, NULL, on_get_fail };
 
-struct exchange *
-forward_get(struct request *r, struct span target, struct span accept, const struct exchange_ops *ops,
-    enum refuse *why)
+static struct exchange *
+own_exchange(struct request *r, struct span target, struct span accept, const struct exchange_ops *ops, enum refuse *why)
 {
 	struct get *g = arena_alloc(r->arena, sizeof *g);
-	struct exchange_request rq = { .method = HTTP_GET, .repeatable = true };
+	/* the same manifest under its own digest may go there twice */
+	struct exchange_request rq = { .method = accept.p != NULL ? HTTP_GET : HTTP_PUT, .repeatable = true };
 
+	if (accept.p == NULL)
+		rq.body = (struct span){ r->bytes, r->n_bytes };
 	*why = REFUSE_NO_MEMORY;
 	if (g == NULL || target.p == NULL)
 		return NULL;
 	*g = (struct get){ .request = r, .ops = ops, .target = target, .accept = accept };
-	rq.head = get_head(r, target, accept);
+	rq.head = own_head(r, target, accept);
 	if (rq.head.p == NULL) {
 		*why = REFUSE_INTERNAL;
 		return NULL;
@@ -490,6 +504,18 @@ forward_get(struct request *r, struct span target, struct span accept, const str
 	if (g->exchange != NULL)
 		*why = REFUSE_NONE;
 	return g->exchange;
+}
+
+struct exchange *
+forward_get(struct request *r, struct span target, struct span accept, const struct exchange_ops *ops, enum refuse *why)
+{
+	return own_exchange(r, target, accept, ops, why);
+}
+
+struct exchange *
+forward_put(struct request *r, struct span target, const struct exchange_ops *ops, enum refuse *why)
+{
+	return own_exchange(r, target, SPAN_NONE, ops, why);
 }
 
 /* An upload may go on at another host than the registry's, if upload-hosts (still) lists it. False: it may not. */

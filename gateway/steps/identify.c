@@ -49,6 +49,7 @@ identify_token(struct request *r, int64_t now)
 	switch (t->type) {
 	case PRINCIPAL_JWT:
 		r->authn.who = identity_ref(t);
+		r->scanner = t->pass.n > 0;
 		return REFUSE_NONE;
 	case PRINCIPAL_ANONYMOUS:
 		r->authn.who = identity_anonymous();

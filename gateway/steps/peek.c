@@ -83,8 +83,8 @@ on_fail(void *ctx, enum refuse why)
 
 static const struct exchange_ops ops = { .on_head = on_head, .on_body = on_body, .on_end = on_end, .on_fail = on_fail };
 
-void
-peek_start(struct peek *p, struct request *r, struct span target, void (*done)(struct peek *p))
+static bool
+prepare(struct peek *p, struct request *r, void (*done)(struct peek *p))
 {
 	p->failed = REFUSE_NO_MEMORY;
 	p->status = 0;
@@ -96,8 +96,23 @@ peek_start(struct peek *p, struct request *r, struct span target, void (*done)(s
 	r->peek = p;
 	if (p->md == NULL)
 		p->md = EVP_MD_CTX_new();
-	if (p->md != NULL && EVP_DigestInit_ex(p->md, EVP_sha256(), NULL) == 1)
-		p->exchange = forward_get(r, target, span_of(manifest_accept), &ops, &p->failed);
+	return p->md != NULL && EVP_DigestInit_ex(p->md, EVP_sha256(), NULL) == 1;
+}
+
+void
+peek_start(struct peek *p, struct request *r, struct span target, void (*done)(struct peek *p))
+{
+	if (prepare(p, r, done))
+		p->exchange = forward_get(r, target, p->accept.p != NULL ? p->accept : span_of(manifest_accept), &ops, &p->failed);
+	if (p->exchange == NULL)
+		finish(p);
+}
+
+void
+peek_put(struct peek *p, struct request *r, struct span target, void (*done)(struct peek *p))
+{
+	if (prepare(p, r, done))
+		p->exchange = forward_put(r, target, &ops, &p->failed);
 	if (p->exchange == NULL)
 		finish(p);
 }

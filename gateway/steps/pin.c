@@ -10,8 +10,7 @@
  */
 #include <stdlib.h>
 
-#include "gateway/steps/peek.h"
-#include "gateway/request.h"
+#include "gateway/steps/gate.h"
 
 struct pin {
 	struct ledger_op op;		/* while `asking`, the ledger's */
@@ -99,7 +98,12 @@ judge(struct request *r)
 	r->answer_digest = arena_dup(r->arena, span_of(digest));
 	if (p->by_digest)
 		r->warning = SPAN("299 - \"this tag was moved behind the gateway; this is the image that was pushed\"");
-	answer(r);
+	if (inspect_wanted(r) && gate_of(r) == NULL)
+		request_fail(r, REFUSE_NO_MEMORY);
+	else if (inspect_wanted(r))
+		inspect_answer(r, &p->peek);
+	else
+		answer(r);
 }
 
 static void

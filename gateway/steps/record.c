@@ -176,6 +176,14 @@ record_event(struct worker *w, struct audit_event *e)
 }
 
 void
+record_bypass(struct request *r)
+{
+	metric_add(&r->worker->metrics, METRIC_BYPASSED, 1);
+	record_state(r, "gate.bypass", r->route.reference_type == REFERENCE_TAG ? r->route.reference : SPAN_NONE,
+	    r->answer_digest.p != NULL ? r->answer_digest : span_of(r->manifest.digest), SPAN_NONE);
+}
+
+void
 record_state(struct request *r, const char *event, struct span tag, struct span digest, struct span old_digest)
 {
 	struct audit_event e = {

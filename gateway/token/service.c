@@ -11,6 +11,7 @@
 
 #include "gateway/http/chars.h"
 #include "gateway/token/mint.h"
+#include "gateway/token/pass.h"
 #include "policy/base64url.h"
 #include "policy/json.h"
 #include "policy/view.h"
@@ -224,6 +225,28 @@ token_mint(const struct token_service *s, struct mint *m)
 	return MINT_TOO_LARGE;
 }
 
+char *
+token_mint_pass(const struct token_service *s, struct span repository, const char *digest, int64_t now,
+    const unsigned char random[static 16], char *err, size_t err_size)
+{
+	struct scopes pull = { .items = { { repository, SCOPE_PULL } }, .n = 1 };
+	json_t *access = scopes_access(&pull), *claims;
+	char id[OWN_ID + 1], *token;
+
+	id[base64url_encode(random, 16, id)] = '\0';
+	claims = access == NULL ? NULL : json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:O, s:{s:s, s:s}}", "iss", s->issuer, "aud",
+	    s->audience, "sub", PASS_SUBJECT, "jti", id, "iat", (json_int_t)now, "nbf", (json_int_t)now, "exp",
+	    (json_int_t)(now + s->lifetime), "access", access, "proof", "type", "pass", "digest", digest);
+	json_decref(access);
+	if (claims == NULL) {
+		snprintf(err, err_size, "out of memory");
+		return NULL;
+	}
+	token = mint_token(token_keys_private(s->keys), token_keys_kid(s->keys), TOKEN_OWN_TYPE, JWS_ES256, claims, err, err_size);
+	json_decref(claims);
+	return token;
+}
+
 /* ---- accepting ---- */
 
 /* What is read of a token, until it is an identity. */
@@ -331,6 +354,12 @@ accept_proof(const struct token_service *s, const struct issuer_table *issuers, 
 		rd->who.issuer = SPAN(IDENTITY_BASIC);
 		rd->who.key_id = json_span(rd->proof, "check");
 		return rd->who.key_id.n > 0 ? TOKEN_OK : TOKEN_BAD_PAYLOAD;
+	}
+	if (span_eq(type, SPAN("pass"))) {
+		rd->who.type = PRINCIPAL_JWT;
+		rd->who.issuer = SPAN(PASS_ISSUER);
+		rd->who.pass = json_span(rd->proof, "digest");
+		return rd->who.pass.n > 0 ? TOKEN_OK : TOKEN_BAD_PAYLOAD;
 	}
 	rd->who.type = PRINCIPAL_ANONYMOUS;
 	return span_eq(type, SPAN("anonymous")) ? TOKEN_OK : TOKEN_BAD_PAYLOAD;

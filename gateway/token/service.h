@@ -8,6 +8,7 @@
  *	{"type":"cert","issuer":ALIAS}, with "cnf":{"x5t#S256":...} beside it (RFC 8705): good on connections of that certificate
  *	{"type":"basic","check":...}: good while the account has that password
  *	{"type":"anonymous"}
+ *	{"type":"pass","digest":D}: a scanner's, see pass.h
  *
  * Of an issuer's token only what the policy can tell apart is carried (policy/view.h), so that a token stays small however
  * many groups there are; after a reload that makes the policy look at something else it is refused, and the client gets
@@ -73,6 +74,12 @@ enum mint_outcome token_mint(const struct token_service *s, struct mint *m) NONN
  */
 enum token_outcome token_accept(const struct token_service *s, const struct issuer_table *issuers, struct span token,
     int64_t now, int64_t grace, const struct identity **out) NONNULL(1, 2, 6) WUNRES;
+
+/*
+ * A pass (pass.h): subject "scanner", access to pull from `repository`, the service's lifetime. To be freed; NULL with a reason.
+ */
+char *token_mint_pass(const struct token_service *s, struct span repository, const char *digest, int64_t now,
+    const unsigned char random[static 16], char *err, size_t err_size) NONNULL(1, 3, 5, 6) WUNRES;
 
 /* SHA-256 from lower-case hex to base64url, as key_id has it. False: it is none. */
 #define THUMBPRINT 43u
