@@ -16,8 +16,10 @@
 #include "gateway/steps/gate.h"
 
 #include "gateway/log.h"
+#include "gateway/steps/recheck.h"
 
 static void conclude(struct request *r, enum refuse why);
+static void weigh(struct request *r);
 
 /* ---- what was blocked for this push is free ---- */
 
@@ -147,8 +149,19 @@ on_failed(struct request *r, bool ok)
 static void
 conclude(struct request *r, enum refuse why)
 {
+	struct policy *by = r->policy;
 	struct gate *g = r->gate;
 
+	/* it may have taken a while: is it still who it was, and by which policy? */
+	if (why == REFUSE_NONE)
+		why = recheck_push(r);
+	if (why == REFUSE_NONE && r->policy != by) {
+		if (gate_tell_manifest(r, &r->manifest, (struct span){ r->bytes, r->n_bytes }))
+			weigh(r);
+		else
+			request_fail(r, REFUSE_NO_MEMORY);
+		return;
+	}
 	if (why == REFUSE_NONE) {
 		pass(r);
 		return;

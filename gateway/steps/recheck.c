@@ -8,7 +8,7 @@
 #include "gateway/steps/recheck.h"
 
 #include "gateway/log.h"
-#include "gateway/request.h"
+#include "gateway/steps/gate.h"
 
 #define PATIENCE 5	/* seconds that a body may take without its token being looked at again */
 
@@ -27,6 +27,8 @@ still_known(struct request *r, struct serving *v)
 	const struct identity *who = r->authn.who;
 	const struct account *account;
 
+	if (r->scanner)
+		return v->config->token_service != NULL;
 	switch (who->type) {
 	case PRINCIPAL_ANONYMOUS:
 		return true;
@@ -66,6 +68,11 @@ allowed(struct request *r, struct serving *v)
 	if (!stands(r, v))
 		return false;
 	r->policy = policy_ref(v->config->policy);
+	if (r->open) {
+		/* it waits for facts, and is decided by the policy in force when they are there */
+		policy_unref(then);
+		return true;
+	}
 	if (decide_again(r, &j) || v->config->observe) {
 		policy_unref(r->policy);
 		r->policy = then;
@@ -97,7 +104,40 @@ recheck_push(struct request *r)
 	/* what observe mode let in is not let through by it any more; asked first: stands() may replace what the facts speak of */
 	if ((r->config->observe && !v->config->observe) || !stands(r, v))
 		return REFUSE_POLICY_CHANGED;
+	if (r->policy == v->config->policy)
+		return REFUSE_NONE;	/* it was decided by that one */
 	return decide_anew(r, v->config->policy) ? REFUSE_NONE : REFUSE_NO_MEMORY;
+}
+
+/* What runs is cut. */
+static void
+cut(struct request *r, enum refuse why)
+{
+	if (r->status == 0) {
+		request_fail(r, why);
+		return;
+	}
+	r->refused = why;
+	r->failed = true;
+	conn_abort(r->conn);
+}
+
+void
+recheck_quarantined(struct worker *w)
+{
+	for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+		struct request *r = c->request;
+		struct span digest = SPAN_NONE;
+
+		next = c->next;
+		if (r == NULL || !is_download(r))
+			continue;
+		digest = r->route.reference_type == REFERENCE_DIGEST ? r->route.reference : r->answer_digest;
+		if (digest.p == NULL || gate_blocked(r, digest, NULL) != BLOCK_QUARANTINED)
+			continue;
+		log_info("req=%s msg=its digest was quarantined: cut", r->id);
+		cut(r, REFUSE_QUARANTINED);
+	}
 }
 
 void
@@ -110,12 +150,6 @@ recheck_downloads(struct worker *w, struct serving *v)
 		if (r == NULL || !is_download(r) || allowed(r, v))
 			continue;
 		log_info("req=%s msg=the new configuration denies it: cut", r->id);
-		if (r->status == 0) {
-			request_fail(r, REFUSE_POLICY_CHANGED);
-			continue;
-		}
-		r->refused = REFUSE_POLICY_CHANGED;
-		r->failed = true;
-		conn_abort(c);
+		cut(r, REFUSE_POLICY_CHANGED);
 	}
 }
