@@ -25,10 +25,7 @@
 #include "gateway/stream/stream.h"
 #include "gateway/tags/ledger.h"
 
-struct blocks;
-struct evidence;
 struct granted;
-struct grants;
 
 struct gateway {		/* what all workers see */
 	struct courier *courier;

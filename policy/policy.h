@@ -147,6 +147,7 @@ struct decision {
 
 struct policy;
 
+bool policy_asks(const struct policy *p, enum policy_action a, enum policy_key k);
 /* One file: name for messages, text to parse. Both borrowed during the call. */
 struct policy_source {
 	const char *name;

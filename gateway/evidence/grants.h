@@ -32,9 +32,6 @@ struct grant {
 size_t grants_find(struct grants *g, struct span registry, struct span repository, struct span blob, struct grant out[static GRANTS_MAX],
     bool *known) NONNULL(1, 5, 6);
 
-/* Does memory know that this manifest lists that blob? However many others do. Any thread. */
-bool grants_lists(struct grants *g, struct span registry, struct span repository, struct span manifest, struct span blob) NONNULL(1);
-
 /* The same with what the database has. Embedded; spans borrowed until done(), on reply_to's thread, exactly once. */
 struct grants_ask {
 	struct span registry, repository, blob;

@@ -30,9 +30,11 @@ tag_of(const struct request *r)
 
 /* ---- a manifest ---- */
 
+/* The request may be over, and what it saw gone, when this returns. */
 static void
 give(struct request *r, const struct peek *f)
 {
+	bool drifts = r->route.reference_type == REFERENCE_TAG && f->status == 200 && r->pin == NULL;
 	enum refuse why = forward_check(r, f->head);
 
 	/* where a redirect leads nobody has hashed anything */
@@ -42,7 +44,7 @@ give(struct request *r, const struct peek *f)
 		why = answer_whole(r, f->head, (struct span){ f->bytes, f->n });
 	if (why != REFUSE_NONE)
 		request_fail(r, why);
-	else if (r->route.reference_type == REFERENCE_TAG && f->status == 200 && r->pin == NULL)
+	else if (drifts)
 		drift_watch(r, r->answer_digest);
 }
 
@@ -363,6 +365,61 @@ on_grants(struct grants_ask *a)
 		begin_candidates(r);
 }
 
+/* ---- a blob for a scanner ---- */
+
+static void
+look_for_blob(struct request *r)
+{
+	const struct manifest *m = &r->manifest;
+	bool listed = r->manifest_read && span_eq(m->config.digest, r->route.reference);
+
+	for (size_t i = 0; r->manifest_read && !listed && i < m->n_layers; i++)
+		listed = span_eq(m->layers[i].digest, r->route.reference);
+	if (listed)
+		request_continue(r);
+	else
+		request_fail(r, REFUSE_BLOB_NOT_GRANTED);
+}
+
+static void
+on_pass_manifest(struct peek *f)
+{
+	struct request *r = f->request;
+
+	if (f->status == 0) {
+		request_fail(r, f->failed);
+	} else if (!span_eq(span_of(f->digest), r->authn.token->pass)) {
+		request_fail(r, REFUSE_BLOB_NOT_GRANTED);
+	} else {
+		r->seen = f;
+		read_then(r, look_for_blob);
+	}
+}
+
+/* Does the image of the pass list it? */
+static enum next
+inspect_for_scanner(struct request *r)
+{
+	struct grant found[GRANTS_MAX];
+	struct span pass = r->authn.token->pass;
+	struct route route = r->route;
+	struct gate *g;
+	bool known;
+	size_t n = grants_find(r->worker->gateway->grants, span_of(r->upstream_config->registry), r->route.repository,
+	    r->route.reference, found, &known);
+
+	for (size_t i = 0; i < n; i++)
+		if (span_eq(span_of(found[i].digest), pass))
+			return NEXT;
+	g = gate_of(r);
+	if (g == NULL)
+		return request_refuse(r, REFUSE_NO_MEMORY);
+	route.op = ROUTE_MANIFEST_GET;
+	route.reference = pass;
+	peek_start(&g->peek, r, forward_target(r, &route), on_pass_manifest);
+	return WAIT;
+}
+
 static enum next
 inspect_blob(struct request *r)
 {
@@ -371,7 +428,9 @@ inspect_blob(struct request *r)
 	struct gate *g;
 	bool known;
 
-	if (!r->scanner && blocks_any(gw->blocks) && gate_blob_blocked(r, r->route.repository, r->route.reference))
+	if (r->scanner)
+		return inspect_for_scanner(r);
+	if (blocks_any(gw->blocks) && gate_blob_blocked(r, r->route.repository, r->route.reference))
 		return request_refuse(r, refusal_of_block(blocks_find(gw->blocks, registry, r->route.repository, r->route.reference)));
 	if (!r->open)
 		return NEXT;

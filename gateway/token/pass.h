@@ -22,7 +22,7 @@ struct request;
  */
 bool pass_mint(const struct config *c, struct span repository, const char *digest, int64_t now, const unsigned char random[static 16],
     char *out, size_t size) NONNULL(1, 3, 5, 6) WUNRES;
-/* May the request, which shows a pass, do what it asks for? */
+/* May the request, which shows a pass, do what it asks for? Of a blob only if the image lists it: that is for the step `inspect`. */
 bool pass_allows(const struct request *r) NONNULL(1) WUNRES;
 
 #endif
