@@ -152,6 +152,19 @@ make_signals(struct process *p)
 		log_fatal("out of memory");
 }
 
+/* On the thread that blocked it. */
+static void
+on_blocked(void *ctx, struct span registry, struct span repository, struct span digest)
+{
+	struct process *p = ctx;
+
+	(void)registry;
+	(void)repository;
+	(void)digest;
+	for (unsigned i = 0; i < p->n_workers; i++)
+		worker_blocked(p->workers[i]);
+}
+
 static void
 make_workers(struct process *p, struct setup *s)
 {
@@ -169,6 +182,7 @@ make_workers(struct process *p, struct setup *s)
 			log_fatal("%s", err);
 		p->metrics[i] = &p->workers[i]->metrics;
 	}
+	blocks_on_change(p->gateway.blocks, on_blocked, p);
 }
 
 static void

@@ -204,6 +204,24 @@ drain(struct mail *m)
 	worker_conn_gone(w);
 }
 
+static void
+on_blocked(struct mail *m)
+{
+	struct worker *w = (struct worker *)(void *)((char *)m - offsetof(struct worker, blocked_mail));
+
+	atomic_store(&w->blocked, false);
+	recheck_quarantined(w);
+}
+
+void
+worker_blocked(struct worker *w)
+{
+	if (atomic_exchange(&w->blocked, true))
+		return;
+	w->blocked_mail.deliver = on_blocked;
+	mailbox_post(w->mailbox, &w->blocked_mail);
+}
+
 void
 worker_drain(struct worker *w)
 {

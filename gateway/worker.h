@@ -70,7 +70,8 @@ struct worker {
 	int64_t crowded_told;		/* monotonic ms: when an address with too many connections was last named */
 	struct event *drain_timer;
 	struct event *accept_timer;	/* out of descriptors: listens again */
-	struct mail drain_mail;
+	struct mail drain_mail, blocked_mail;
+	_Atomic bool blocked;		/* blocked_mail is on its way */
 	unsigned char random[256];	/* a stock of random bytes */
 	size_t random_left;
 	struct arena *arenas[WORKER_ARENAS];	/* to be used again */
@@ -83,6 +84,8 @@ struct worker *worker_new(struct gateway *g, struct setup *s, unsigned number, c
 bool worker_start(struct worker *w) NONNULL(1) WUNRES;
 /* Any thread: stop accepting, end idle connections, let requests finish within limits.drain. */
 void worker_drain(struct worker *w) NONNULL(1);
+/* Any thread: something was blocked: downloads of what is quarantined are cut. */
+void worker_blocked(struct worker *w) NONNULL(1);
 /* Main thread: what the worker would serve this setup with. NULL when out of memory. */
 struct serving *worker_serving(struct worker *w, struct setup *s) NONNULL(1, 2) WUNRES;
 /* The worker's thread: serve with this one from now on; the reference is taken over. */

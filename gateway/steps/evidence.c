@@ -54,7 +54,7 @@ lift_next(struct request *r, bool ok)
 	}
 	if (digest.p == NULL)
 		request_continue(r);
-	else if (!gate_block(r, BLOCK_NONE, digest, "allowed", lift_next))
+	else if (!gate_block(r, BLOCK_NONE, digest, 0, "allowed", lift_next))
 		request_fail(r, REFUSE_NO_MEMORY);
 }
 
@@ -172,11 +172,21 @@ conclude(struct request *r, enum refuse why)
 		return;
 	}
 	r->failing = why;
-	if (!gate_block(r, BLOCK_FAILED, span_of(r->manifest.digest), "refused by policy for what was found", on_failed))
+	if (!gate_block(r, BLOCK_FAILED, span_of(r->manifest.digest), 0, "refused by policy for what was found", on_failed))
 		request_fail(r, why);
 }
 
 /* ---- quarantine ---- */
+
+/* Whatever policy asked for: malware is looked for. */
+static unsigned
+kinds_of(const struct request *r)
+{
+	const struct config *c = r->config;
+	bool scanned = c->malware.n_rules + c->malware.n_secrets > 0 || c->malware.clamd != NULL;
+
+	return evidence_kinds_of(&r->need) | (scanned ? 1u << EVIDENCE_MALWARE : 0);
+}
 
 static void
 on_quarantined(struct request *r, bool ok)
@@ -194,7 +204,7 @@ on_quarantined(struct request *r, bool ok)
 		.repository = g->change.repository,
 		.media_type = r->manifest.media_type,
 		.manifest = { r->bytes, r->n_bytes },
-		.kinds = evidence_kinds_of(&r->need) | 1u << EVIDENCE_MALWARE,
+		.kinds = kinds_of(r),
 		.lifts_block = true,
 	};
 	memcpy(g->ask.digest, r->manifest.digest, sizeof g->ask.digest);
@@ -235,11 +245,11 @@ begin(struct request *r)
 		weigh(r);
 		return WAIT;
 	case ON_PUSH_QUARANTINE:
-		ok = gate_block(r, BLOCK_PENDING, digest, "pushed, not looked at yet", on_quarantined);
+		ok = gate_block(r, BLOCK_PENDING, digest, kinds_of(r), "pushed, not looked at yet", on_quarantined);
 		break;
 	case ON_PUSH_STAGE:
 	default:
-		ok = gate_block(r, BLOCK_PENDING, digest, "staged, not looked at yet", on_blocked);
+		ok = gate_block(r, BLOCK_PENDING, digest, 0, "staged, not looked at yet", on_blocked);
 		break;
 	}
 	return ok ? WAIT : request_refuse(r, REFUSE_NO_MEMORY);

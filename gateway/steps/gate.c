@@ -313,7 +313,7 @@ on_changed(struct block_change *c)
 }
 
 bool
-gate_block(struct request *r, enum block_kind kind, struct span digest, const char *reason,
+gate_block(struct request *r, enum block_kind kind, struct span digest, unsigned kinds, const char *reason,
     void (*changed)(struct request *r, bool ok))
 {
 	struct gate *g = r->gate;
@@ -324,6 +324,7 @@ gate_block(struct request *r, enum block_kind kind, struct span digest, const ch
 	memcpy(c->digest, digest.p, digest.n);
 	c->digest[digest.n] = '\0';
 	c->kind = kind;
+	c->kinds = kinds;
 	c->reason = span_of(reason);
 	c->now = r->time_us / 1000000;
 	c->reply_to = r->worker->mailbox;

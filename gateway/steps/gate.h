@@ -80,9 +80,12 @@ bool gate_settled(const struct request *r) NONNULL(1) PURE;
 /* The refusal with what evidence says: pending, unknown, or policy's own with the reason behind it. */
 enum refuse gate_refusal(struct request *r, enum refuse why) NONNULL(1) WUNRES;
 
-/* Say what a digest of this repository is from now on; then changed(r, it is durable). False: out of memory. */
-bool gate_block(struct request *r, enum block_kind kind, struct span digest, const char *reason,
-    void (*changed)(struct request *r, bool ok)) NONNULL(1, 4, 5) WUNRES;
+/*
+ * Say what a digest of this repository is from now on; then changed(r, it is durable). kinds: a PENDING block ends by itself when
+ * these are known and good; 0: it does not. False: that is no digest.
+ */
+bool gate_block(struct request *r, enum block_kind kind, struct span digest, unsigned kinds, const char *reason,
+    void (*changed)(struct request *r, bool ok)) NONNULL(1, 5, 6) WUNRES;
 
 /* Is this digest, or one that the manifest (NULL: none) lists, blocked here? */
 enum block_kind gate_blocked(const struct request *r, struct span digest, const struct manifest *m) NONNULL(1) WUNRES;
