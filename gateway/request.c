@@ -13,6 +13,7 @@
 
 #include "gateway/log.h"
 #include "gateway/steps/gate.h"
+#include "gateway/steps/held.h"
 #include "gateway/token/form.h"
 
 #define DISCARD_BYTES	(8u << 20)	/* of a refused body, so that the connection can go on */
@@ -215,6 +216,7 @@ on_finished(struct loop_task *t)
 	if (r->route.op == ROUTE_TOKEN && r->bytes != NULL)
 		OPENSSL_cleanse(r->bytes, r->size_bytes);
 	free(r->bytes);
+	held_end(r);
 	list_free(r->list);
 	policy_unref(r->policy);
 	identity_unref(r->authn.who);
@@ -350,36 +352,43 @@ too_slow(struct request *r)
 	    r->bytes_in * 1000 / (uint64_t)r->waited < limits->body_min_rate);
 }
 
-static bool
+static enum refuse
 collect(struct request *r, struct span payload)
 {
 	size_t limit = r->route.op == ROUTE_TOKEN ? FORM_MAX : r->config->limits.manifest;
 
 	if (payload.n > limit - r->n_bytes)
-		return false;
+		return r->route.op == ROUTE_TOKEN ? REFUSE_FORM_TOO_LARGE : REFUSE_MANIFEST_TOO_LARGE;
 	if (r->size_bytes - r->n_bytes < payload.n) {
 		size_t want = r->head.framing == HTTP_FRAMING_LENGTH ? (size_t)r->head.length :
 		    (r->n_bytes + payload.n) * 2;
-		char *more = realloc(r->bytes, want < limit ? want : limit);
+		char *more;
 
+		want = want < limit ? want : limit;
+		if (!held_take(r, want - r->size_bytes))
+			return REFUSE_CROWDED;
+		more = realloc(r->bytes, want);
 		if (more == NULL)
-			return false;
+			return REFUSE_NO_MEMORY;
 		r->bytes = more;
-		r->size_bytes = want < limit ? want : limit;
+		r->size_bytes = want;
 	}
 	memcpy(r->bytes + r->n_bytes, payload.p, payload.n);
 	r->n_bytes += payload.n;
-	return true;
+	return REFUSE_NONE;
 }
 
 static void
 take_payload(struct request *r, struct span payload)
 {
+	enum refuse why;
+
 	r->bytes_in += payload.n;
 	switch (r->sink) {
 	case SINK_COLLECT:
-		if (!collect(r, payload))
-			request_fail(r, r->route.op == ROUTE_TOKEN ? REFUSE_FORM_TOO_LARGE : REFUSE_MANIFEST_TOO_LARGE);
+		why = collect(r, payload);
+		if (why != REFUSE_NONE)
+			request_fail(r, why);
 		return;
 	case SINK_FORWARD:
 		exchange_write(r->exchange, payload);

@@ -118,6 +118,7 @@ struct request {
 	int64_t waiting_since, waited;	/* ms spent waiting for the body */
 	char *bytes;			/* a manifest being read: heap, at most limits.manifest */
 	size_t n_bytes, size_bytes;
+	size_t held;			/* what it holds of limits.manifests */
 	uint64_t discarded;
 	struct manifest manifest;
 	bool manifest_read;

@@ -38,6 +38,7 @@ struct gateway {		/* what all workers see */
 	struct evidence *evidence;
 	struct offload *offload;
 	struct offload *logins;		/* checks passwords of accounts: a thread of its own, or layers would wait for them */
+	_Atomic size_t held;		/* bytes of manifests that requests hold: steps/held.h */
 	_Atomic unsigned connections;	/* open client connections of all workers */
 	_Atomic unsigned running;	/* worker threads */
 };

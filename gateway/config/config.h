@@ -154,6 +154,7 @@ struct config_limits {
 	struct http_limits http;
 	struct route_limits route;
 	size_t manifest;		/* 4 MiB */
+	size_t manifests;		/* all that are held at a time, 512 MiB */
 	unsigned connections;		/* 10000 */
 	unsigned connections_per_ip;	/* 100; 0: no limit */
 	unsigned requests_per_connection;	/* 1000 */

@@ -322,6 +322,7 @@ const struct config_option config_options[] = {
 	LIMIT(SIZE, "authorization", "24 KiB", "1 KiB", "32 KiB", http.authorization,
 	    "value of Authorization; a token is at most 16 KiB of it"),
 	LIMIT(SIZE, "manifest", "4 MiB", "64 KiB", "4 MiB", manifest, "body of a manifest"),
+	LIMIT(SIZE, "manifests", "512 MiB", "8 MiB", "64 GiB", manifests, "all manifests that are held in memory at a time"),
 	LIMIT(INT, "connections", "10000", "1", "1000000", connections, "open client connections"),
 	LIMIT(INT, "connections-per-ip", "100", "0", "1000000", connections_per_ip,
 	    "open connections of one address; 0: no limit"),

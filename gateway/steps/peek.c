@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "gateway/request.h"
+#include "gateway/steps/held.h"
 
 static void
 finish(struct peek *p)
@@ -27,25 +27,28 @@ on_head(void *ctx, const struct http_head *h)
 	p->n = 0;
 }
 
-static bool
+static enum refuse
 take(struct peek *p, struct span payload)
 {
 	size_t limit = p->request->config->limits.manifest;
 
 	if (payload.n > limit - p->n)
-		return false;
+		return REFUSE_UPSTREAM_BAD;
 	if (p->size - p->n < payload.n) {
 		size_t want = (p->n + payload.n) * 2 < limit ? (p->n + payload.n) * 2 : limit;
-		char *more = realloc(p->bytes, want);
+		char *more;
 
+		if (!held_take(p->request, want - p->size))
+			return REFUSE_CROWDED;
+		more = realloc(p->bytes, want);
 		if (more == NULL)
-			return false;
+			return REFUSE_NO_MEMORY;
 		p->bytes = more;
 		p->size = want;
 	}
 	memcpy(p->bytes + p->n, payload.p, payload.n);
 	p->n += payload.n;
-	return EVP_DigestUpdate(p->md, payload.p, payload.n) == 1;
+	return EVP_DigestUpdate(p->md, payload.p, payload.n) == 1 ? REFUSE_NONE : REFUSE_NO_MEMORY;
 }
 
 static void
@@ -53,10 +56,12 @@ on_body(void *ctx, struct span payload)
 {
 	struct peek *p = ((struct request *)ctx)->peek;
 
-	if (take(p, payload))
+	enum refuse why = take(p, payload);
+
+	if (why == REFUSE_NONE)
 		return;
 	exchange_cancel(p->exchange);
-	p->failed = REFUSE_UPSTREAM_BAD;
+	p->failed = why;
 	finish(p);
 }
 

@@ -327,6 +327,30 @@ def crowd(lab, report):
     s.close()
 
 
+def held(lab, report):
+    """Manifests that are announced and do not come: all of them together hold no more than limits.manifests."""
+    s = stubs.Stub()
+    g = labs.Gateway(lab, "hangups-held", s.origin, POLICY, limits={"manifests": "8 MiB"}).start()
+    token = lab.signer.token("owner")
+    size = 4 << 20
+    slow = []
+    for _ in range(2):
+        c = g.client()
+        c.send(head("PUT", "/v2/app/manifests/slow", token, None,
+                    f"Content-Type: {labs.OCI_MANIFEST}\r\nContent-Length: {size}\r\n") + b"{")
+        slow.append(c)
+    body = SMALL[0]
+    tried = lambda: g.request("PUT", "/v2/app/manifests/t0", token, {"Content-Type": labs.OCI_MANIFEST}, body)
+    refused = labs.wait_for(lambda: tried().status == 503)
+    r = tried()
+    report.ok(refused and "as many manifests as it may" in r.message(), "the next one is refused", repr(r))
+    for c in slow:
+        c.close()
+    report.ok(labs.wait_for(lambda: tried().status == 201), "and taken when they are gone")
+    g.stop()
+    s.close()
+
+
 def cpu(g):
     """Seconds of all its threads."""
     with open(f"/proc/{g.process.pid}/stat") as f:
@@ -366,5 +390,6 @@ def run(lab, report, which=None):
     slow(lab, report)
     never_reads(lab, report)
     crowd(lab, report)
+    held(lab, report)
     descriptors(lab, report)
     ends(lab, report, seed, 1 + rounds // 50)

@@ -371,7 +371,7 @@ static bool
 limits_equal(const struct config_limits *a, const struct config_limits *b)
 {
 	return memcmp(&a->http, &b->http, sizeof a->http) == 0 && memcmp(&a->route, &b->route, sizeof a->route) == 0 &&
-	    a->manifest == b->manifest && a->connections == b->connections &&
+	    a->manifest == b->manifest && a->manifests == b->manifests && a->connections == b->connections &&
 	    a->connections_per_ip == b->connections_per_ip &&
 	    a->requests_per_connection == b->requests_per_connection && a->tls_handshake == b->tls_handshake &&
 	    a->first_byte == b->first_byte && a->head_total == b->head_total && a->keep_alive == b->keep_alive &&
@@ -387,6 +387,7 @@ static const struct config_limits default_limits = {
 	.http = { 32768, 8192, 100, 64, 8192, 24576 },
 	.route = { 4096, 8192, 128 },
 	.manifest = 4u << 20,
+	.manifests = 512u << 20,
 	.connections = 10000, .connections_per_ip = 100, .requests_per_connection = 1000,
 	.tls_handshake = 5000, .first_byte = 10000, .head_total = 10000, .keep_alive = 60000, .body_idle = 30000,
 	.body_grace = 60000, .body_min_rate = 1024, .write_idle = 60000, .connection_age = 3600000,
@@ -592,7 +593,7 @@ test_everything(void)
 	static const struct config_limits limits = {
 		.http = { 49152, 9216, 50, 128, 4096, 20480 },
 		.route = { 2048, 9216, 300 },
-		.manifest = 1u << 20, .connections = 16, .connections_per_ip = 0, .requests_per_connection = 2,
+		.manifest = 1u << 20, .manifests = 512u << 20, .connections = 16, .connections_per_ip = 0, .requests_per_connection = 2,
 		.tls_handshake = 1500, .first_byte = 2000, .head_total = 3000, .keep_alive = 4000, .body_idle = 5000,
 		.body_grace = 6000, .body_min_rate = 0, .write_idle = 7000, .connection_age = 120000,
 		.upstream_connect = 200, .upstream_first_byte = 8000, .upstream_idle = 0, .upstream_age = 9000,
