@@ -147,7 +147,6 @@ struct decision {
 
 struct policy;
 
-bool policy_asks(const struct policy *p, enum policy_action a, enum policy_key k);
 /* One file: name for messages, text to parse. Both borrowed during the call. */
 struct policy_source {
 	const char *name;
@@ -243,6 +242,8 @@ void policy_unref(struct policy *p);
 size_t policy_statements(const struct policy *p) NONNULL(1) PURE;
 /* "sha256:<hex>" over the sources and the sets, in order; NUL-terminated, lives as long as p. */
 const char *policy_hash(const struct policy *p) RETURNS_NONNULL NONNULL(1) PURE;
+/* Does a statement that may speak of this action read that key? True also when there are too many keys to tell. */
+bool policy_asks(const struct policy *p, enum policy_action a, enum policy_key k) NONNULL(1) PURE;
 
 /*
  * The record of a decision as one JSON object in printable ASCII, written without allocating:

@@ -100,3 +100,14 @@ reads_build(struct bundle *b)
 	b->n_reads = n;
 	return true;
 }
+
+bool
+policy_asks(const struct policy *p, enum policy_action a, enum policy_key k)
+{
+	const struct bundle *b = p->bundle;
+
+	for (size_t i = 0; i < b->n_reads; i++)
+		if (b->reads[i].ref.key == k && (b->reads[i].actions & 1u << a) != 0)
+			return true;
+	return b->reads_full;
+}
