@@ -17,7 +17,9 @@
 
 enum report_severity { REPORT_UNKNOWN = 0, REPORT_NEGLIGIBLE, REPORT_LOW, REPORT_MEDIUM, REPORT_HIGH, REPORT_CRITICAL, REPORT_SEVERITIES };
 
-#define REPORT_FINDINGS_MAX 200000u
+#define REPORT_FINDINGS_MAX 200000u	/* more, and a report is refused (FAILED) */
+#define REPORT_TEXT_MAX ((size_t)64 << 20)
+#define REPORT_ARENA ((size_t)192 << 20)	/* an arena of this bound holds the largest one */
 
 struct report_finding {
 	struct span id;			/* CVE-2026-1234, GHSA-... as the scanner names it */
@@ -25,6 +27,11 @@ struct report_finding {
 	enum report_severity severity;
 	int score;			/* CVSS times 10; -1: not told */
 };
+/*
+ * package: when one finding is about several (ECR's enhanced ones), their names joined by commas; version is empty then.
+ * A severity in no words that are known is that of the score (CVSS v3 bands); without one it counts as critical: what nobody has
+ * rated is not taken for harmless, nor does it vanish.
+ */
 
 /* One report, as a source gave it. Spans live in the arena it was read into. */
 struct report {
@@ -36,6 +43,7 @@ struct report {
 		REPORT_HERE,
 	} status;
 	char why[160];
+	char digest[72];		/* of the image that it is about, as the source says; "" not told */
 	struct span scanner;		/* "Trivy 0.65.0" */
 	struct span database;		/* its version or time; "" not told */
 	int64_t at;			/* seconds since the epoch: when it was made; 0: not told */
@@ -43,14 +51,23 @@ struct report {
 	int64_t counts[REPORT_SEVERITIES], fixable_critical;	/* counts_only; -1: not told */
 	struct report_finding *finding;
 	size_t n;
+	struct span next;		/* ECR, Defender: token of the next page; empty: this was the last one */
+	/* ---- private ---- */
+	size_t room, passed_over;	/* of `finding`; listed, but closed or of another image */
+	int64_t told;			/* findings that the source counts; 0: it does not */
+	bool healthy;			/* Defender: it was looked at, and found without */
 };
 
-/* A document of the source's: text of up to 64 MiB. False only when out of memory: what is wrong with it is a status. */
+/*
+ * A document of the source's: text of up to REPORT_TEXT_MAX; *out zeroed before the first page. False only when out of memory: what is
+ * wrong with it is a status.
+ */
 bool report_read_adapter(struct span text, struct arena *a, struct report *out) NONNULL(2, 3) WUNRES;	/* vuln.report 1.1, harbor+json 1.0 */
 /* An artifact with scan_overview, or its additions/vulnerabilities. */
 bool report_read_harbor(struct span text, struct arena *a, struct report *out) NONNULL(2, 3) WUNRES;
 /* One page; findings are added to *out. */
 bool report_read_ecr(struct span text, struct arena *a, struct report *out) NONNULL(2, 3) WUNRES;
+/* One page of Resource Graph; rows of other images are passed over. Of the last one without any row: ABSENT. */
 bool report_read_defender(struct span text, struct span registry, struct span repository, const char *digest, struct arena *a,
     struct report *out) NONNULL(4, 5, 6) WUNRES;
 
