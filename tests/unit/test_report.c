@@ -191,7 +191,8 @@ check_files(void)
 /* ---- many ---- */
 
 #define ROW \
-	"{\"id\":\"CVE-2026-%zu\",\"package\":\"openssl\",\"version\":\"3.0.1\",\"fix_version\":\"3.0.2\",\"severity\":\"%s\",\"description\":\"%0*d\"}"
+	"{\"id\":\"CVE-2026-%zu\",\"package\":\"openssl\",\"version\":\"3.0.1\",\"fix_version\":\"3.0.2\",\"severity\":\"%s\"," \
+	"\"description\":\"%0*d\"}"
 
 static char *
 long_report(size_t n, int padding, size_t *size)
