@@ -31,6 +31,8 @@ static const struct {
 	{ "check", check_command, "-c FILE", "read the configuration and all it names; change nothing" },
 	{ "policy", policy_command, "TOOL ...", "check, test and format policy documents; ask and explain them" },
 	{ "tag", tag_command, "list|show|history|release|import ...", "what the tag ledger knows; adopt what a registry has" },
+	{ "quarantine", quarantine_command, "add|remove|list|release ...", "digests that nobody gets" },
+	{ "who-pulled", who_pulled_command, "DIGEST ...", "who got an image or a layer, when, from where" },
 	{ "audit", audit_command, "verify ...", "verify the chain of audit events" },
 	{ "detect", later_command, "...", "not served yet" },
 	{ "token", token_command, "keygen|mint|verify ...", "keys and tokens for tests and demonstrations" },

@@ -225,7 +225,7 @@ static void
 make_control(struct process *p)
 {
 	const struct config *c = p->setup->config;
-	struct control_env env = { p->base, p->gateway.ledger, p->gateway.spool, c->settle };
+	struct control_env env = { p->base, p->gateway.ledger, p->gateway.spool, p->gateway.blocks, c->settle };
 	char err[256];
 
 	if (c->control == NULL)

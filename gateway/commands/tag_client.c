@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/evidence/blocks.h"
 #include "gateway/operator/control.h"
 
 struct tag_client {
@@ -25,6 +26,7 @@ struct tag_client {
 	char user[65];
 	/* no gateway runs */
 	struct ledger *ledger; /* NULL: one does */
+	struct blocks *blocks;
 	struct event_base *base;
 	struct control *control;
 	pthread_t thread;
@@ -67,22 +69,27 @@ serve_ourselves(struct tag_client *t, const struct config *c)
 	    0700); /* the mark lives there; what is wrong with it is said by ledger_open() */
 	t->ledger = ledger_open(c->ledger_url, c->ledger_mark, err, sizeof err);
 	if (t->ledger == NULL) {
-		fprintf(stderr, "tidewaiter tag: %s\n", err);
+		fprintf(stderr, "tidewaiter: %s\n", err);
 		if (c->control != NULL)
-			fprintf(stderr, "tidewaiter tag: no gateway answers on %s either\n",
+			fprintf(stderr, "tidewaiter: no gateway answers on %s either\n",
 			    c->control);
 		return -1;
 	}
 	if (evthread_use_pthreads() != 0 || (t->base = event_base_new()) == NULL ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-		fprintf(stderr, "tidewaiter tag: %s\n", err);
+		fprintf(stderr, "tidewaiter: %s\n", err);
 		return -1;
 	}
 	env.base = t->base;
 	env.ledger = t->ledger;
+	t->blocks = env.blocks = blocks_open(t->ledger, err, sizeof err);
+	if (t->blocks == NULL) {
+		fprintf(stderr, "tidewaiter: %s\n", err);
+		return -1;
+	}
 	t->control = control_serve(&env, pair[1]);
 	if (t->control == NULL || !start_thread(t)) {
-		fprintf(stderr, "tidewaiter tag: %s\n", err);
+		fprintf(stderr, "tidewaiter: %s\n", err);
 		control_free(t->control);
 		t->control = NULL;
 		close(pair[0]);
@@ -111,7 +118,7 @@ connect_gateway(const struct config *c)
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		return -1;
 	fprintf(stderr,
-	    "tidewaiter tag: %s: %s; only root and the user of the gateway may ask it\n",
+	    "tidewaiter: %s: %s; only root and the user of the gateway may ask it\n",
 	    c->control, strerror(errno));
 	return -2;
 }
@@ -141,7 +148,7 @@ tag_connect(const struct config *c)
 	int fd, copy = -1;
 
 	if (t == NULL) {
-		fputs("tidewaiter tag: out of memory\n", stderr);
+		fputs("tidewaiter: out of memory\n", stderr);
 		return NULL;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -173,8 +180,10 @@ tag_disconnect(struct tag_client *t)
 		fclose(t->in);
 	if (t->control != NULL)
 		pthread_join(t->thread, NULL);
-	ledger_close(t->ledger);
+	ledger_stop(t->ledger);
 	control_free(t->control);
+	blocks_free(t->blocks);
+	ledger_free(t->ledger);
 	if (t->base != NULL)
 		event_base_free(t->base);
 	free(t);
@@ -216,7 +225,7 @@ take_line(json_t *line, void (*row)(void *ctx, json_t *row), void *ctx, json_t *
 		if (end != NULL)
 			*end = json_incref(value);
 	} else {
-		fprintf(stderr, "tidewaiter tag: %s\n", tag_text(line, "error"));
+		fprintf(stderr, "tidewaiter: %s\n", tag_text(line, "error"));
 	}
 	return false;
 }
@@ -241,7 +250,7 @@ tag_ask(struct tag_client *t, json_t *request, void (*row)(void *ctx, json_t *ro
 		json_decref(line);
 	}
 	if (n <= 0)
-		fputs("tidewaiter tag: the gateway hung up; see its log\n", stderr);
+		fputs("tidewaiter: the gateway hung up; see its log\n", stderr);
 	free(text);
 	return ok;
 }

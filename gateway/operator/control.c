@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/audit/spool.h"
+#include "gateway/tags/ledger_evidence.h"
 #include "gateway/log.h"
 
 #define CLIENTS_MAX 16u
@@ -63,9 +65,14 @@ request_free(struct client *c)
 	memset(&call->page, 0, sizeof call->page);
 	json_decref(call->request);
 	call->request = NULL;
+	for (unsigned i = 0; i < call->n_ops; i++)
+		if (call->ops[i].op.verb == LEDGER_BLOCKS)
+			ledger_blocks_free(call->ops[i].op.block);
 	free(call->ops);
 	call->ops = NULL;
 	call->n_ops = 0;
+	free(call->extra);
+	call->extra = NULL;
 	c->running = c->waits = false;
 }
 
@@ -179,12 +186,73 @@ control_text(const struct control_call *call, const char *key, size_t max, bool 
 	return json_string_value(value);
 }
 
-static void
-on_answer(struct mail *m)
+bool
+control_digest(struct control_call *call, const char *key, char out[static LEDGER_DIGEST])
 {
-	struct control_op *o =
-	    (struct control_op *)(void *)((char *)m - offsetof(struct control_op, op.mail));
-	struct client *c = (struct client *)(void *)o->call;
+	bool ok = true;
+	const char *text = control_text(call, key, LEDGER_DIGEST, &ok);
+	size_t n = strlen(text);
+
+	memset(out, 0, LEDGER_DIGEST);
+	if (ok && n == LEDGER_DIGEST - 1) {
+		memcpy(out, text, n);
+		ok = ledger_digest_valid(out);
+	} else {
+		ok = ok && n == 0;
+	}
+	if (!ok)
+		control_error(call, "%s is not a sha256 digest", key);
+	return ok;
+}
+
+/* ---- state events ---- */
+
+struct span
+control_event_id(struct control_call *call)
+{
+	struct audit_event e;
+
+	event_now(&e);
+	json_object_set_new(call->request, "event_id", json_string(e.id));
+	return span_of(json_string_value(json_object_get(call->request, "event_id")));
+}
+
+void
+control_record(struct control_call *call, struct audit_event *e, struct span id)
+{
+	char line[EVENT_MAX];
+	size_t n;
+
+	if (call->env->spool == NULL)
+		return;
+	e->action = SPAN("none");
+	e->decision = AUDIT_ALLOW;
+	e->reason = "ok";
+	e->actor.subject = span_of(call->who);
+	e->actor.method = SPAN("operator");
+	event_now(e);
+	if (id.n == EVENT_ID_LEN)
+		memcpy(e->id, id.p, EVENT_ID_LEN);
+	n = event_write(e, line, sizeof line);
+	if (n == 0 || !spool_put(call->env->spool, (struct span){ line, n }, NULL))
+		log_warn("msg=%s of %.*s could not be recorded", e->event, SPAN_FMT(e->registry.repository));
+}
+
+/* ---- answers ---- */
+
+struct mailbox *
+control_wait(struct control_call *call)
+{
+	struct client *c = (struct client *)(void *)call;
+
+	c->left = 1;
+	return c->control->mailbox;
+}
+
+void
+control_answered(struct control_call *call)
+{
+	struct client *c = (struct client *)(void *)call;
 
 	if (--c->left > 0)
 		return;
@@ -194,6 +262,15 @@ on_answer(struct mail *m)
 	}
 	c->call.verb->more(&c->call);
 	next_line(c);
+}
+
+static void
+on_answer(struct mail *m)
+{
+	struct control_op *o =
+	    (struct control_op *)(void *)((char *)m - offsetof(struct control_op, op.mail));
+
+	control_answered(o->call);
 }
 
 struct control_op *
@@ -243,11 +320,20 @@ control_submit(struct control_call *call)
 
 /* ---- requests ---- */
 
+static const struct {
+	const struct control_verb *verb;
+	const size_t *n;
+} tables[] = {
+	{ control_tag_verbs, &control_n_tag_verbs },
+	{ control_quarantine_verbs, &control_n_quarantine_verbs },
+};
+
 static void
 help(struct control_call *call)
 {
-	for (size_t i = 0; i < control_n_tag_verbs; i++)
-		control_row(call, control_json_text(span_of(control_tag_verbs[i].name)));
+	for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+		for (size_t i = 0; i < *tables[t].n; i++)
+			control_row(call, control_json_text(span_of(tables[t].verb[i].name)));
 	control_end(call, json_object());
 }
 
@@ -258,9 +344,10 @@ verb_of(const char *name)
 {
 	if (strcmp(name, help_verb.name) == 0)
 		return &help_verb;
-	for (size_t i = 0; i < control_n_tag_verbs; i++)
-		if (strcmp(name, control_tag_verbs[i].name) == 0)
-			return &control_tag_verbs[i];
+	for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+		for (size_t i = 0; i < *tables[t].n; i++)
+			if (strcmp(name, tables[t].verb[i].name) == 0)
+				return &tables[t].verb[i];
 	return NULL;
 }
 

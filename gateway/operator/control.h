@@ -16,11 +16,13 @@
 
 #include <jansson.h>
 
+#include "gateway/audit/event.h"
 #include "gateway/tags/ledger.h"
 
 #define CONTROL_LINE_MAX 262144u	/* a request */
 #define CONTROL_OPS_MAX	 256u		/* operations of the ledger that one request has under way */
 
+struct blocks;
 struct event_base;
 struct spool;
 struct control;
@@ -30,6 +32,7 @@ struct control_env {		/* borrowed for the life of the control */
 	struct event_base *base;
 	struct ledger *ledger;
 	struct spool *spool;	/* for state events; NULL: no gateway runs, and nothing is recorded but history */
+	struct blocks *blocks;	/* NULL: verbs about quarantine are errors */
 	int64_t settle;		/* tags.settle */
 };
 
@@ -67,12 +70,16 @@ struct control_call {
 	struct ledger_page page;	/* for verbs of one operation that reads a page; its rows are freed after more() */
 	struct control_op *ops;		/* of control_ops() */
 	unsigned n_ops;
+	void *extra;			/* of the verb; freed with the request */
 };
 
 /* n cleared operations for this call, with who, source and the time in; NULL after an error was answered. */
 struct control_op *control_ops(struct control_call *call, unsigned n) NONNULL(1) WUNRES;
 /* Send them all (as soon as the client took most of what was said): more() comes when they are answered. */
 void control_submit(struct control_call *call) NONNULL(1);
+/* Somebody else than the ledger answers, into this mailbox: more() comes after control_answered(). */
+struct mailbox *control_wait(struct control_call *call) RETURNS_NONNULL NONNULL(1);
+void control_answered(struct control_call *call) NONNULL(1);
 /* A line of the answer; the reference is taken, NULL is an error of memory and ends the call. */
 void control_row(struct control_call *call, json_t *row) NONNULL(1);
 /* The last line. */
@@ -85,8 +92,18 @@ const char *control_text(const struct control_call *call, const char *key, size_
 /* Text as JSON whatever its bytes are. */
 json_t *control_json_text(struct span s);
 
+/* A sha256 digest of the request; "" when absent. False after an error was answered. */
+bool control_digest(struct control_call *call, const char *key, char out[static LEDGER_DIGEST]) NONNULL(1, 2) WUNRES;
+/* An event id for a row and its event, kept by the request. */
+struct span control_event_id(struct control_call *call) NONNULL(1);
+/* A state event of the operator's; `e` names what happened to what, and id is one of control_event_id() or empty. */
+void control_record(struct control_call *call, struct audit_event *e, struct span id) NONNULL(1, 2);
+
 /* gateway/operator/control_tags.c */
 extern const struct control_verb control_tag_verbs[];
 extern const size_t control_n_tag_verbs;
+/* gateway/operator/control_quarantine.c */
+extern const struct control_verb control_quarantine_verbs[];
+extern const size_t control_n_quarantine_verbs;
 
 #endif

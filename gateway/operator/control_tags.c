@@ -6,10 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/audit/event.h"
-#include "gateway/audit/spool.h"
 #include "gateway/operator/control.h"
-#include "gateway/log.h"
 
 #define PAGE	 256u /* rows that the ledger looks at in one turn */
 #define TEXT_MAX 4096u
@@ -28,33 +25,6 @@ key_of(struct control_call *call, struct ledger_op *op)
 	if (!ok)
 		control_error(call, "registry, repository and tag are text");
 	return ok;
-}
-
-/* A digest, or nothing. */
-static bool
-digest_from(const char *text, char out[static LEDGER_DIGEST])
-{
-	size_t n = strlen(text);
-
-	memset(out, 0, LEDGER_DIGEST);
-	if (n == 0)
-		return true;
-	if (n != LEDGER_DIGEST - 1)
-		return false;
-	memcpy(out, text, n);
-	return ledger_digest_valid(out);
-}
-
-static bool
-digest_of(struct control_call *call, const char *key, char out[static LEDGER_DIGEST])
-{
-	bool ok = true;
-	const char *text = control_text(call, key, LEDGER_DIGEST, &ok);
-
-	if (ok && digest_from(text, out))
-		return true;
-	control_error(call, "%s is not a sha256 digest", key);
-	return false;
 }
 
 static const char *
@@ -233,39 +203,10 @@ repository_more(struct control_call *call)
 static void
 record(struct control_call *call, const struct ledger_op *op, const char *event, const char *detail)
 {
-	char line[EVENT_MAX];
-	struct audit_event e = {
-		.event = event,
-		.action = SPAN("none"),
-		.decision = AUDIT_ALLOW,
-		.reason = "ok",
-		.detail = span_of(detail),
-		.actor = { .subject = op->who, .method = SPAN("operator") },
-		.registry = { .repository = op->repository,
-		    .tag = op->tag,
-		    .digest = span_of(op->digest) },
-	};
-	size_t n;
+	struct audit_event e = { .event = event, .detail = span_of(detail),
+		.registry = { .repository = op->repository, .tag = op->tag, .digest = span_of(op->digest) } };
 
-	if (call->env->spool == NULL)
-		return;
-	event_now(&e);
-	if (op->event_id.n == EVENT_ID_LEN)
-		memcpy(e.id, op->event_id.p, EVENT_ID_LEN);
-	n = event_write(&e, line, sizeof line);
-	if (n == 0 || !spool_put(call->env->spool, (struct span){ line, n }, NULL))
-		log_warn("msg=%s of %.*s could not be recorded", event, SPAN_FMT(op->repository));
-}
-
-/* An event id for the history row and the event, kept by the request. */
-static struct span
-new_event_id(struct control_call *call)
-{
-	struct audit_event e;
-
-	event_now(&e);
-	json_object_set_new(call->request, "event_id", json_string(e.id));
-	return span_of(json_string_value(json_object_get(call->request, "event_id")));
+	control_record(call, &e, op->event_id);
 }
 
 /* ---- release ---- */
@@ -279,8 +220,8 @@ release_begin(struct control_call *call)
 {
 	struct control_op *o = control_ops(call, 1);
 
-	if (o == NULL || !key_of(call, &o->op) || !digest_of(call, "digest", o->op.digest) ||
-	    !digest_of(call, "found", o->op.found))
+	if (o == NULL || !key_of(call, &o->op) || !control_digest(call, "digest", o->op.digest) ||
+	    !control_digest(call, "found", o->op.found))
 		return;
 	if (o->op.digest[0] == '\0' || o->op.tag.n == 0) {
 		control_error(call, "release needs a tag and the digest that is claimed");
@@ -289,7 +230,7 @@ release_begin(struct control_call *call)
 	o->op.verb = o->op.found[0] == '\0' ? LEDGER_SETTLE : LEDGER_ADOPT;
 	o->op.settle =
 	    json_is_true(json_object_get(call->request, "force")) ? -1 : call->env->settle;
-	o->op.event_id = new_event_id(call);
+	o->op.event_id = control_event_id(call);
 	control_submit(call);
 }
 
@@ -352,8 +293,8 @@ import_begin(struct control_call *call)
 
 		if (!key_of(call, &o[i].op))
 			return;
-		if (tag == NULL || *tag == '\0' || digest == NULL || *digest == '\0' ||
-		    !digest_from(digest, o[i].op.found)) {
+		if (tag == NULL || *tag == '\0' || digest == NULL || strlen(digest) != LEDGER_DIGEST - 1 ||
+		    !ledger_digest_valid(memcpy(o[i].op.found, digest, LEDGER_DIGEST))) {
 			control_error(call, "tags are pairs of a tag and a sha256 digest");
 			return;
 		}
@@ -392,7 +333,7 @@ import_end_begin(struct control_call *call)
 	o->op.tag = SPAN_NONE;
 	o->op.verb = LEDGER_IMPORT_END;
 	o->op.drift = json_is_true(json_object_get(call->request, "drift"));
-	o->op.event_id = new_event_id(call);
+	o->op.event_id = control_event_id(call);
 	control_submit(call);
 }
 

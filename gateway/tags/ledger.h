@@ -54,6 +54,7 @@ enum ledger_verb {
 	LEDGER_BLOCKS,		/* all of them */
 	LEDGER_GRANT_PUT,	/* a manifest lists blobs */
 	LEDGER_GRANT_GET,	/* which manifests list a blob? */
+	LEDGER_GRANT_ALL,	/* ... anywhere: rows of `page`, at most its limit */
 };
 
 enum ledger_answer {

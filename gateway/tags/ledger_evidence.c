@@ -26,7 +26,7 @@ const char ledger_evidence_schema[] =
     "CREATE TABLE grant_record("
     "  registry TEXT NOT NULL, repository TEXT NOT NULL, blob TEXT NOT NULL, manifest TEXT NOT NULL, tag TEXT NOT NULL,"
     "  at INTEGER NOT NULL, UNIQUE(registry, repository, blob, manifest)) STRICT;"
-    "CREATE INDEX grant_by_blob ON grant_record(registry, repository, blob);";
+    "CREATE INDEX grant_by_blob ON grant_record(blob, registry, repository);";
 
 const char *const ledger_evidence_sql[STATEMENTS] = {
 	[EVIDENCE_PUT] = "INSERT OR REPLACE INTO evidence_record(registry, repository, digest, kind, source, version, state, value,"
@@ -45,6 +45,8 @@ const char *const ledger_evidence_sql[STATEMENTS] = {
 	[GRANT_PUT] = "INSERT OR REPLACE INTO grant_record(registry, repository, manifest, tag, at, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[GRANT_GET] = "SELECT manifest, tag, at FROM grant_record WHERE registry = ?1 AND repository = ?2 AND blob = ?3"
 		      " ORDER BY rowid DESC LIMIT " TEXT(GRANT_ANSWER),
+	[GRANT_ALL] = "SELECT registry, repository, tag, '', manifest, '', '', '', '', '', 0, at, 0 FROM grant_record WHERE blob = ?1"
+		      " ORDER BY registry, repository, rowid LIMIT ?2",
 	[GRANT_TRIM] = "DELETE FROM grant_record WHERE rowid <= (SELECT max(rowid) FROM grant_record) - " TEXT(GRANT_ROWS_MAX),
 };
 
@@ -244,6 +246,25 @@ get_grants(struct store *s, struct ledger_op *op)
 	return rc == SQLITE_ROW || rc == SQLITE_DONE || failed(s, "read grants");
 }
 
+static bool
+all_grants(struct store *s, struct ledger_op *op)
+{
+	sqlite3_stmt *q = s->stmt[GRANT_ALL];
+	struct ledger_row **end = &op->page->rows;
+	int rc = bind_span(q, 1, span_of(op->digest)) && bind_number(q, 2, op->page->limit) ? sqlite3_step(q) : SQLITE_ERROR;
+
+	*end = op->page->last = NULL;
+	for (; rc == SQLITE_ROW; rc = sqlite3_step(q)) {
+		*end = store_read_row(q);
+		if (*end == NULL)
+			break;
+		end = &(*end)->next;
+	}
+	done(q);
+	op->answer = LEDGER_OK;
+	return rc == SQLITE_DONE || failed(s, "read grants");
+}
+
 /* ---- all of them ---- */
 
 bool
@@ -266,6 +287,8 @@ store_evidence(struct store *s, struct ledger_op *op)
 		return op->grants == NULL || put_grants(s, op);
 	case LEDGER_GRANT_GET:
 		return op->grants == NULL || get_grants(s, op);
+	case LEDGER_GRANT_ALL:
+		return op->page == NULL || all_grants(s, op);
 	}
 	return true;
 }

@@ -34,8 +34,8 @@ matches(struct span pattern, struct span text)
 	return p == pattern.n;
 }
 
-static struct ledger_row *
-read_row(sqlite3_stmt *q)
+struct ledger_row *
+store_read_row(sqlite3_stmt *q)
 {
 	struct ledger_row *r;
 	struct span text[TEXTS];
@@ -116,7 +116,7 @@ store_page(struct store *s, struct ledger_op *op)
 
 	rc = bind_page(q, op) ? sqlite3_step(q) : SQLITE_ERROR;
 	for (; rc == SQLITE_ROW && seen < op->page->limit; rc = sqlite3_step(q), seen++) {
-		r = read_row(q);
+		r = store_read_row(q);
 		if (r == NULL) {
 			rc = SQLITE_NOMEM;
 			break;

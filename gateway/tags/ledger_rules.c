@@ -345,6 +345,7 @@ ledger_apply(struct claims *c, struct store *s, struct ledger_op *op)
 	case LEDGER_BLOCKS:
 	case LEDGER_GRANT_PUT:
 	case LEDGER_GRANT_GET:
+	case LEDGER_GRANT_ALL:
 		return store_evidence(s, op);
 	}
 	return true;

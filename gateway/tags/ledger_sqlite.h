@@ -37,6 +37,7 @@ enum statement {
 	BLOCK_ALL,
 	GRANT_PUT,
 	GRANT_GET,
+	GRANT_ALL,
 	GRANT_TRIM,
 	STATEMENTS
 };
@@ -58,6 +59,10 @@ struct store {
 /* The tables of schema version 3, and what is asked of them: ledger_evidence.c. */
 extern const char ledger_evidence_schema[];
 extern const char *const ledger_evidence_sql[STATEMENTS];
+
+/* ---- of ledger_page.c ---- */
+/* A row of ten texts and three numbers, as LIST has them. NULL: out of memory. */
+struct ledger_row *store_read_row(sqlite3_stmt *q) NONNULL(1) WUNRES;
 
 /* ---- of ledger_sqlite.c ---- */
 /* Run to the end. */

@@ -13,7 +13,7 @@ EXPOSURE = 1.5      # of `systemd-analyze security`: 0 is a service that may do 
 FILES = {"sbin/tidewaiter": 0o755, "lib/systemd/system/tidewaiter.service": 0o644, "lib/sysusers.d/tidewaiter.conf": 0o644,
          "lib/tmpfiles.d/tidewaiter.conf": 0o644}
 DOCS = ("README.md", "CHANGELOG.md", "LICENSE", "gateway.conf.example", "guides/docker.md", "guides/podman.md",
-        "guides/containerd.md", "guides/kubernetes-nodes.md", "guides/ci.md", "guides/issuers.md", "guides/registries.md",
+        "guides/containerd.md", "guides/kubernetes-nodes.md", "guides/ci.md", "guides/issuers.md", "guides/registries.md", "guides/incidents.md",
         "policy/MANUAL.md", "policy/policy.schema.json")
 
 

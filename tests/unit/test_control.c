@@ -98,13 +98,18 @@ static const struct row {
 	{ "a user with a newline", "{\"verb\":\"help\",\"user\":\"a\\nb\"}", "not a request", 0 },
 	{ "a user with a NUL", "{\"verb\":\"help\",\"user\":\"a\\u0000b\"}", "not a request", 0 },
 	{ "no such verb", "{\"verb\":\"tag.move\",\"user\":\"me\"}", "no verb tag.move", 0 },
-	{ "help", "{\"verb\":\"help\",\"user\":\"me\"}", NULL, 6 },
+	{ "help", "{\"verb\":\"help\",\"user\":\"me\"}", NULL, 11 },
 	{ "a digest that is none", "{\"verb\":\"tag.release\",\"tag\":\"v\",\"digest\":\"sha256:abc\"}", "not a sha256 digest", 0 },
 	{ "release of nothing", "{\"verb\":\"tag.release\",\"tag\":\"v\"}", "needs a tag and the digest", 0 },
 	{ "import of nothing", "{\"verb\":\"tag.import\",\"tags\":[]}", "too much at once", 0 },
 	{ "import of no pairs", "{\"verb\":\"tag.import\",\"tags\":[\"v\"]}", "pairs of a tag and a sha256", 0 },
 	{ "import-end of nothing", "{\"verb\":\"tag.import-end\"}", "needs a registry", 0 },
 	{ "list of numbers", "{\"verb\":\"tag.list\",\"pattern\":7}", "are text", 0 },
+	{ "quarantine without one", "{\"verb\":\"quarantine.add\",\"digest\":\"sha256:abc\"}", "no quarantine here", 0 },
+	{ "no quarantine", "{\"verb\":\"quarantine.list\"}", NULL, 0 },
+	{ "listed by nobody", "{\"verb\":\"blob.listed\",\"digest\":\"sha256:"
+	  "0000000000000000000000000000000000000000000000000000000000000000\"}", NULL, 0 },
+	{ "listed, no digest", "{\"verb\":\"blob.listed\"}", "a digest that is none", 0 },
 	{ "repository", "{\"verb\":\"tag.repository\",\"registry\":\"r\",\"repository\":\"a\"}", NULL, 0 },
 };
 
