@@ -28,7 +28,7 @@ endif
 CPPFLAGS += -I. -D_GNU_SOURCE -DTW_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS   += -std=c17 -g $(OPT) $(WARN) $(HARDEN) $(SAN) -pthread
 LDFLAGS  += $(SAN) -pie -Wl,-z,relro,-z,now -pthread
-LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcrypt -lbz2
+LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcrypt -lbz2 -lm
 
 POLICY_C  := $(wildcard policy/*.c policy/*/*.c)
 GATEWAY_C := $(filter-out gateway/main.c,$(wildcard gateway/*.c gateway/*/*.c gateway/*/*/*.c))

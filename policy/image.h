@@ -19,10 +19,10 @@
 struct image_config {
 	struct span user;			/* "" is root */
 	struct span os, architecture, variant;
-	struct span *ports, *env, *diff_ids;	/* "8080/tcp"; "NAME=value"; "sha256:..." of each layer's tar */
+	struct span *ports, *env, *diff_ids;	/* "8080/tcp"; names of variables; "sha256:..." of each layer's tar */
 	struct span *labels;			/* name, value, name, value ... */
-	struct span *commands;			/* history[].created_by: where secrets of builds end up */
-	size_t n_ports, n_env, n_diff_ids, n_labels, n_commands;
+	size_t n_ports, n_env, n_diff_ids, n_labels;
+	bool secrets;				/* a variable, a label or a command of the build looks as if it held one: secret.h */
 	int64_t created;			/* seconds since the epoch; INT64_MIN: not told */
 };
 /* False with a one-line reason. Spans live in the arena. */
@@ -37,7 +37,7 @@ bool manifest_tell(const struct manifest *m, struct span bytes, struct arena *a,
     NONNULL(1, 3, 4) WUNRES;
 /*
  * Keys of phase 3 that are image:: Label/ CreatedAgeHours BaseDigests (and what is new): from the configs of one image, or of all
- * images of an index: lists united, the oldest age, the worst of a verdict; a label that they do not share is UNKNOWN.
+ * images of an index: lists united, the oldest age, the worst of a verdict; a label that they do not share is left out.
  */
 bool image_tell(const struct image_config *const *configs, size_t n, int64_t now, struct arena *a, struct fact facts[static KEY_MAX])
     NONNULL(1, 4, 5) WUNRES;
