@@ -559,7 +559,8 @@ grants(void)
 		m.digest[70] = "0123456789abcdef"[i / 16];
 		grants_note(g, REGISTRY, REPO, SPAN("t"), &m);
 	}
-	CHECK(grants_find(g, REGISTRY, REPO, digest('1'), found, &known) == GRANTS_MAX && found[0].digest[10] == '3' && found[0].digest[70] == '1');
+	CHECK(grants_find(g, REGISTRY, REPO, digest('1'), found, &known) == GRANTS_MAX && found[0].digest[10] == '3' &&
+	    found[0].digest[70] == '1');
 	ledger_stop(l);
 	grants_free(g);
 	ledger_free(l);

@@ -382,7 +382,8 @@ make_config(void)
 	static char *scanners[] = { alias };
 
 	snprintf(origin, sizeof origin, "http://127.0.0.1:%u", port);
-	upstream = (struct config_upstream){ .alias = alias, .origin = origin, .path = path, .registry = origin, .scanners = scanners, .n_scanners = 1 };
+	upstream = (struct config_upstream){ .alias = alias, .origin = origin, .path = path, .registry = origin, .scanners = scanners,
+		.n_scanners = 1 };
 	config.upstream = &upstream;
 	config.n_upstream = 1;
 	config.evidence.threads = 2;
