@@ -23,7 +23,7 @@ struct reload_env {		/* borrowed for the life of the reload */
 	struct evidence *evidence;	/* likewise */
 	struct metrics_view *view;	/* told of what is in force */
 	/* It is in force: main thread; the one before is freed afterwards. */
-	void (*in_force)(void *ctx, const struct setup *s);
+	void (*in_force)(void *ctx, struct setup *s);
 	void *ctx;
 };
 

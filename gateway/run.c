@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "gateway/adapter/adapter.h"
 #include "gateway/operator/admin.h"
 #include "gateway/commands/command.h"
 #include "gateway/operator/control.h"
@@ -33,6 +34,7 @@ struct process {
 	struct metrics_view view;
 	struct admin *admin;
 	struct control *control;	/* NULL: none */
+	struct adapter *adapter;	/* NULL: none */
 	struct event *sigterm, *sigint, *sighup, *ended;
 	bool draining;
 };
@@ -70,7 +72,7 @@ on_hangup(evutil_socket_t sig, short what, void *arg)
 
 /* The first configuration, and each that a reload puts in its place. */
 static void
-in_force(void *ctx, const struct setup *s)
+in_force(void *ctx, struct setup *s)
 {
 	struct process *p = ctx;
 
@@ -80,6 +82,8 @@ in_force(void *ctx, const struct setup *s)
 	p->view.policy_hash = policy_hash(s->config->policy);
 	if (p->control != NULL)
 		control_settle(p->control, s->config->settle);
+	if (p->adapter != NULL)
+		adapter_follow(p->adapter, s);
 }
 
 /* The admin listener says "draining" as long as a worker runs. */
@@ -235,6 +239,18 @@ make_control(struct process *p)
 		log_fatal("control: %s", err);
 }
 
+static void
+make_adapter(struct process *p, struct setup *s)
+{
+	char err[256];
+
+	if (s->config->adapter.listen == NULL)
+		return;
+	p->adapter = adapter_start(s, err, sizeof err);
+	if (p->adapter == NULL)
+		log_fatal("adapter: %s", err);
+}
+
 /* One descriptor for the client, one for upstream, and some to spare. */
 static void
 raise_descriptor_limit(unsigned connections)
@@ -255,6 +271,7 @@ stop(struct process *p)
 {
 	unsigned n = p->n_workers;
 
+	adapter_free(p->adapter);
 	for (unsigned i = 0; i < n; i++)
 		worker_join(p->workers[i]);
 	offload_stop(p->gateway.offload);	/* it may be reading a request's bytes */
@@ -318,6 +335,7 @@ serve(struct config *c)
 	make_reload(&p, s);
 	make_admin(&p);
 	make_control(&p);
+	make_adapter(&p, s);
 	for (unsigned i = 0; i < c->workers; i++)
 		if (!worker_start(p.workers[i]))
 			log_fatal("cannot start worker %u", i);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gateway/file.h"
+#include "gateway/stream/tls.h"
 
 #define AUTHORIZATION_MAX 16384u
 
@@ -121,6 +122,18 @@ check_malware(struct config_reader *r)
 		config_problem(r, &at, "clamd", "must be the path of a socket, as in /run/clamav/clamd.ctl");
 }
 
+/* "[::1]:8480", "127.0.0.1:8480": what is sent to it in the clear stays on this machine. */
+static bool
+is_loopback(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	struct span host = { address, colon == NULL ? 0 : (size_t)(colon - address) };
+
+	if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+		host = (struct span){ host.p + 1, host.n - 2 };
+	return config_host_loopback(host);
+}
+
 static void
 check_adapter(struct config_reader *r)
 {
@@ -141,6 +154,8 @@ check_adapter(struct config_reader *r)
 		config_problem(r, &at, "authorization-file", "is missing: whoever comes would be served");
 	if ((c->adapter.certificate == NULL) != (c->adapter.private_key == NULL))
 		config_problem(r, &at, "certificate", "and private-key come together");
+	if (why == NULL && c->adapter.certificate == NULL && !is_loopback(c->adapter.listen))
+		config_problem(r, &at, "certificate", "is missing: without one the adapter listens on this machine only (127.0.0.1, [::1])");
 }
 
 void
@@ -191,6 +206,22 @@ load_authorization(struct config_reader *r, const struct config_place *at, const
 	return kept;
 }
 
+static void
+load_adapter_pair(struct config_reader *r)
+{
+	struct config_place at = config_place_of(r, SECTION_ADAPTER, 0);
+	struct config *c = r->config;
+	SSL_CTX *ctx;
+	char err[256];
+
+	if (c->adapter.listen == NULL || c->adapter.certificate == NULL || c->adapter.private_key == NULL)
+		return;
+	ctx = tls_server_new(&c->adapter.certificate, &c->adapter.private_key, 1, err, sizeof err);
+	if (ctx == NULL)
+		config_problem(r, &at, "certificate", "%s", err);
+	SSL_CTX_free(ctx);
+}
+
 void
 config_load_evidence(struct config_reader *r)
 {
@@ -203,6 +234,7 @@ config_load_evidence(struct config_reader *r)
 		if (c->scanner[i].authorization_file != NULL)
 			c->scanner[i].authorization = load_authorization(r, &scanner, c->scanner[i].authorization_file);
 	}
+	load_adapter_pair(r);
 	if (c->adapter.listen != NULL && c->adapter.authorization_file != NULL)
 		c->adapter.authorization = load_authorization(r, &at, c->adapter.authorization_file);
 }

@@ -15,6 +15,7 @@ static const struct {
 	{ SECTION_AUDIT, "directory" },
 	{ SECTION_AUDIT, "segment-size" },
 	{ SECTION_ADMIN, "listen" },
+	{ SECTION_ADAPTER, "listen" },
 	{ SECTION_ROOT, "state-directory" },
 };
 

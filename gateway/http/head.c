@@ -546,9 +546,9 @@ http_reason(unsigned status)
 		{ 303, "See Other" }, { 304, "Not Modified" }, { 307, "Temporary Redirect" },
 		{ 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
 		{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition Failed" },
+		{ 406, "Not Acceptable" }, { 409, "Conflict" }, { 410, "Gone" }, { 412, "Precondition Failed" },
 		{ 413, "Content Too Large" }, { 415, "Unsupported Media Type" },
-		{ 416, "Range Not Satisfiable" }, { 429, "Too Many Requests" },
+		{ 416, "Range Not Satisfiable" }, { 422, "Unprocessable Content" }, { 429, "Too Many Requests" },
 		{ 500, "Internal Server Error" }, { 502, "Bad Gateway" }, { 503, "Service Unavailable" },
 		{ 504, "Gateway Timeout" },
 	};

@@ -126,6 +126,7 @@ make_files(void)
 	write_file("htgroups-stranger", SPAN("deploy: robot nobody\n"), 0600);
 	write_file("revoked", SPAN("# gone\n\njti:abc\nsubject:corp/ann\r\n basic:robot \n"), 0600);
 	write_file("password", SPAN("secret\n"), 0600);
+	write_file("authorization", SPAN("Bearer abcdefghijklmnop\n"), 0600);
 	write_file("password-crlf", SPAN("secret\r\n"), 0600);
 	write_file("two-lines", SPAN("secret\nother\n"), 0600);
 	write_file("two-keys", SPAN("0123456789abcdef0123456789abcdefABCDEFGHIJKLMNOPABCDEFGHIJKLMNOP"), 0600);
