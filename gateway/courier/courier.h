@@ -22,7 +22,8 @@
 /* X(enum, "label of the metric") */
 #define ERRAND_KINDS(X) \
 	X(KEYS, "keys")			/* key sets of issuers */ \
-	X(CREDENTIALS, "credentials")	/* for registries */
+	X(CREDENTIALS, "credentials")	/* for registries */ \
+	X(SCANNER, "scanners")		/* reports of vulnerabilities */
 
 #define ERRAND_OUTCOMES(X) \
 	X(FAILED, "failed")		/* no connection, no name, not HTTP: see why */ \

@@ -82,6 +82,15 @@ struct registry_login {
 	struct span imds;
 };
 
+/*
+ * Scopes that are no rights at the registry, for calls to the cloud that it belongs to. With ECR: the gateway's AWS keys, for
+ * login_keys_read(). With ACR: "Bearer ..." for Azure's management, without a login at the registry.
+ */
+#define LOGIN_SCOPE_KEYS       "aws:keys"
+#define LOGIN_SCOPE_MANAGEMENT "azure:management"
+/* What the authorization of LOGIN_SCOPE_KEYS holds: views of it. */
+bool login_keys_read(struct span authorization, struct sigv4_keys *out) NONNULL(2) WUNRES;
+
 /* The first step (answer NULL), or the next one after a call. */
 enum login_next login_step(struct registry_login *l, const struct login_answer *answer) NONNULL(1) WUNRES;
 
@@ -100,6 +109,8 @@ enum login_next login_token(struct registry_login *l, const struct login_answer 
 enum login_next login_acr(struct registry_login *l, const struct login_answer *a) NONNULL(1);
 enum login_next login_ecr(struct registry_login *l, const struct login_answer *a) NONNULL(1);
 enum login_next login_gar(struct registry_login *l, const struct login_answer *a) NONNULL(1);
+/* l->call: a signed call of ECR's API with l->keys, for l->upstream. Reads upstream, world, arena, now and keys. */
+enum login_next login_ecr_call(struct registry_login *l, const char *action, struct span body) NONNULL(1, 2);
 enum login_next login_fail(struct registry_login *l, const char *fmt, ...) NONNULL(1, 2) PRINTF(2, 3);
 /* A call, without headers and body yet. */
 enum login_next login_ask(struct registry_login *l, unsigned at, const char *method, enum login_target target, struct span url)

@@ -6,7 +6,8 @@
  */
 #include "gateway/credentials/login.h"
 
-#define RESOURCE "https://containerregistry.azure.net/"
+#define REGISTRIES "https://containerregistry.azure.net/"
+#define MANAGEMENT "https://management.azure.com/"
 #define METADATA "http://169.254.169.254"
 
 enum { AT_BEGIN = 0,
@@ -20,6 +21,12 @@ setting(const struct registry_login *l, const char *configured, const char *vari
 	return configured != NULL && *configured != '\0' ? configured : l->world->env(l->world->ctx, variable);
 }
 
+static bool
+for_management(const struct registry_login *l)
+{
+	return span_eq(l->scope, SPAN(LOGIN_SCOPE_MANAGEMENT));
+}
+
 /* ---- who are we? ---- */
 
 static enum login_next
@@ -29,7 +36,7 @@ managed_identity(struct registry_login *l)
 	const char *host = l->world->env(l->world->ctx, "AZURE_POD_IDENTITY_AUTHORITY_HOST");
 	const struct sigv4_pair query[] = {
 		{ SPAN("api-version"), SPAN("2018-02-01") },
-		{ SPAN("resource"), SPAN(RESOURCE) },
+		{ SPAN("resource"), for_management(l) ? SPAN(MANAGEMENT) : SPAN(REGISTRIES) },
 		{ SPAN("client_id"), span_of(client) },
 	};
 
@@ -62,7 +69,7 @@ application(struct registry_login *l, const char *secret_file, const char *asser
 	    (const struct sigv4_pair[]){
 		{ SPAN("grant_type"), SPAN("client_credentials") },
 		{ SPAN("client_id"), span_of(client) },
-		{ SPAN("scope"), SPAN(RESOURCE ".default") },
+		{ SPAN("scope"), for_management(l) ? SPAN(MANAGEMENT ".default") : SPAN(REGISTRIES ".default") },
 		{ SPAN("client_secret"), assertion ? SPAN_NONE : proof },
 		{ SPAN("client_assertion_type"),
 		    assertion ? SPAN("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") : SPAN_NONE },
@@ -94,11 +101,18 @@ at_registry(struct registry_login *l, const char *path)
 static enum login_next
 exchange(struct registry_login *l, const struct login_answer *a)
 {
+	int64_t expires;
 	struct span token = login_token_of(l, a, "Entra ID", "access_token", NULL);
 	const char *tenant = setting(l, l->upstream->tenant_id, "AZURE_TENANT_ID");
 
 	if (token.p == NULL)
 		return LOGIN_FAILED;
+	if (for_management(l)) {
+		expires = login_jwt_expiry(token);
+		l->authorization = arena_printf(l->arena, "Bearer %.*s", SPAN_FMT(token));
+		l->expires = expires > l->now ? expires : l->now + 300;
+		return LOGIN_DONE;
+	}
 	(void)login_ask(l, AT_REFRESH, "POST", LOGIN_REGISTRY, at_registry(l, "/oauth2/exchange"));
 	login_post_form(l,
 	    (const struct sigv4_pair[]){
@@ -168,7 +182,7 @@ login_acr(struct registry_login *l, const struct login_answer *a)
 {
 	switch (l->at) {
 	case AT_BEGIN:
-		if (l->memory->refresh != NULL && l->now < l->memory->refresh_until)
+		if (l->memory->refresh != NULL && l->now < l->memory->refresh_until && !for_management(l))
 			return ask_access(l);
 		l->again = true;
 		return ask_identity(l);

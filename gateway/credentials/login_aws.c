@@ -71,10 +71,10 @@ region_of(const struct registry_login *l, struct span *suffix)
 
 /* ---- ECR itself ---- */
 
-static enum login_next
-ask_ecr(struct registry_login *l)
+enum login_next
+login_ecr_call(struct registry_login *l, const char *action, struct span payload_text)
 {
-	struct span suffix, region = region_of(l, &suffix), url, payload_text = SPAN("{}"), said;
+	struct span suffix, region = region_of(l, &suffix), url, said;
 	const char *endpoint = l->upstream->endpoint != NULL ? l->upstream->endpoint : env(l, "AWS_ENDPOINT_URL_ECR");
 	char date[SIGV4_DATE_LEN + 1], payload[65];
 	struct sigv4_pair headers[5];
@@ -92,7 +92,7 @@ ask_ecr(struct registry_login *l)
 	headers[r.n_headers++] = (struct sigv4_pair){ SPAN("content-type"), SPAN("application/x-amz-json-1.1") };
 	headers[r.n_headers++] = (struct sigv4_pair){ SPAN("x-amz-date"), arena_dup(l->arena, span_of(date)) };
 	headers[r.n_headers++] = (struct sigv4_pair){ SPAN("x-amz-target"),
-		SPAN("AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken") };
+		arena_printf(l->arena, "AmazonEC2ContainerRegistry_V20150921.%s", action) };
 	if (l->keys.session_token.p != NULL)
 		headers[r.n_headers++] = (struct sigv4_pair){ SPAN("x-amz-security-token"), l->keys.session_token };
 	r.payload = span_of(payload);
@@ -104,6 +104,37 @@ ask_ecr(struct registry_login *l)
 	login_header(l, "Authorization", said);
 	l->call.body = payload_text;
 	return LOGIN_CALL;
+}
+
+/* There are keys: what for? */
+static enum login_next
+ask_ecr(struct registry_login *l)
+{
+	if (!span_eq(l->scope, SPAN(LOGIN_SCOPE_KEYS)))
+		return login_ecr_call(l, "GetAuthorizationToken", SPAN("{}"));
+	l->authorization = arena_printf(l->arena, "%.*s %.*s %.*s", SPAN_FMT(l->keys.access_key), SPAN_FMT(l->keys.secret),
+	    SPAN_FMT(l->keys.session_token));
+	l->expires = l->memory->secret != NULL && l->memory->keys_until > l->now ? l->memory->keys_until : l->now + 900;
+	return LOGIN_DONE;
+}
+
+bool
+login_keys_read(struct span authorization, struct sigv4_keys *out)
+{
+	const char *first = authorization.n == 0 ? NULL : memchr(authorization.p, ' ', authorization.n), *second;
+	struct span rest;
+
+	if (first == NULL)
+		return false;
+	out->access_key = (struct span){ authorization.p, (size_t)(first - authorization.p) };
+	rest = span_skip(authorization, out->access_key.n + 1);
+	second = rest.n == 0 ? NULL : memchr(rest.p, ' ', rest.n);
+	if (second == NULL)
+		return false;
+	out->secret = (struct span){ rest.p, (size_t)(second - rest.p) };
+	rest = span_skip(rest, out->secret.n + 1);
+	out->session_token = rest.n > 0 ? rest : SPAN_NONE;
+	return out->access_key.n > 0 && out->secret.n > 0;
 }
 
 static bool

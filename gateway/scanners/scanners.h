@@ -16,7 +16,7 @@
 
 struct scanners;
 struct scanners *scanners_new(struct courier *c, struct logins *credentials) NONNULL(1, 2) WUNRES;
-/* The courier has stopped. */
+/* The courier has stopped. What is still under way ends here: done() is called on this thread, with REPORT_FAILED. NULL is fine. */
 void scanners_free(struct scanners *s);
 
 /* One report wanted of one scanner. Embedded; what it points to is borrowed until done(): exactly one call for each start. */
@@ -27,7 +27,7 @@ struct scanners_job {
 	const struct config_upstream *upstream;
 	struct span repository, media_type;	/* of an image, never of an index */
 	char digest[72];
-	void (*done)(struct scanners_job *j);	/* on the courier's thread */
+	void (*done)(struct scanners_job *j);	/* on the courier's thread; once that has stopped, on any */
 	/* ---- the answer ---- */
 	struct report report;			/* in `arena` */
 	struct arena *arena;			/* the asker's to free; NULL: out of memory */
