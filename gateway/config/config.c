@@ -53,6 +53,7 @@ config_free(struct config *c)
 	token_service_free(c->token_service);	/* it looks at the policy */
 	revoked_free(c->revoked);
 	accounts_free(c->accounts);
+	exemptions_free(c->exemptions);
 	policy_unref(c->policy);
 	arena_free(c->arena);
 	free(c);

@@ -92,6 +92,8 @@ check_upstream(struct config_reader *r, size_t i)
 			config_problem(r, &at, "scanners", "there is no scanner \"%s\"", u->scanners[k]);
 		else if (s->type == SCANNER_ECR && u->credentials != CREDENTIALS_ECR)
 			config_problem(r, &at, "scanners", "\"%s\" asks ECR: this upstream has no credentials = \"ecr\"", s->alias);
+		else if (s->type == SCANNER_DEFENDER && u->credentials != CREDENTIALS_ACR && !given(s->authorization_file))
+			config_problem(r, &at, "scanners", "\"%s\" asks Azure: this upstream has no credentials = \"acr\"", s->alias);
 	}
 }
 
@@ -228,6 +230,7 @@ config_load_evidence(struct config_reader *r)
 	struct config_place at = config_place_of(r, SECTION_ADAPTER, 0);
 	struct config *c = r->config;
 
+	config_load_exemptions(r);
 	for (size_t i = 0; i < c->n_scanner; i++) {
 		struct config_place scanner = config_place_of(r, SECTION_SCANNER, i);
 

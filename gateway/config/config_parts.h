@@ -135,6 +135,9 @@ void config_check(struct config_reader *r) NONNULL(1);
 /* ---- config_evidence.c ---- */
 void config_check_evidence(struct config_reader *r) NONNULL(1);
 void config_load_evidence(struct config_reader *r) NONNULL(1);
+/* ---- config_exemptions.c ---- */
+/* config->exemptions, of the files that the section evidence names. */
+void config_load_exemptions(struct config_reader *r) NONNULL(1);
 
 /* ---- config_issuer.c ---- */
 void config_check_issuers(struct config_reader *r) NONNULL(1);

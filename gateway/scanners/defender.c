@@ -127,7 +127,8 @@ ask_page(struct scan_state *st)
 	state_field(st, "Authorization", s->authorization != NULL ? span_of(s->authorization) : st->credential->authorization);
 	state_field(st, "Content-Type", SPAN("application/json"));
 	state_call(st, "POST",
-	    arena_printf(st->scratch, "%.*s/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01", SPAN_FMT(base)), body, false, on_page);
+	    arena_printf(st->scratch, "%.*s/providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01", SPAN_FMT(base)), body,
+	    false, on_page);
 }
 
 static void

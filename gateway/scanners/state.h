@@ -67,8 +67,8 @@ void state_field(struct scan_state *st, const char *name, struct span value) NON
  * method NULL: GET, or POST with a body. url p == NULL: out of memory. The answer is st->errand until the next call. Fields are
  * forgotten with it. `whole`: it may take all of the time that is left, and be REPORT_TEXT_MAX long.
  */
-void state_call(struct scan_state *st, const char *method, struct span url, struct span body, bool whole, void (*then)(struct scan_state *st))
-    NONNULL(1, 6);
+void state_call(struct scan_state *st, const char *method, struct span url, struct span body, bool whole,
+    void (*then)(struct scan_state *st)) NONNULL(1, 6);
 /* A while later; ends the job when that would be behind its deadline. */
 void state_pause(struct scan_state *st, int64_t ms, void (*then)(struct scan_state *st)) NONNULL(1, 3);
 /* The next look at something that takes its time. */

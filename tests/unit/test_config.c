@@ -101,7 +101,8 @@ make_pair(EVP_PKEY *key, const char *certificate, const char *private_key)
 static void
 make_files(void)
 {
-	static const char *const copies[] = { "policy.json", "broken.json", "jwks.json", "no-keys.json", "their.test.json" };
+	static const char *const copies[] = { "policy.json", "broken.json", "jwks.json", "no-keys.json", "their.test.json",
+		"exceptions.json", "exceptions-bad.json", "vex.json", "vex-bad.json", "kev.json" };
 	char *key;
 	size_t n = 0;
 
@@ -835,6 +836,42 @@ test_policy_warning(void)
 	free(text);
 }
 
+/* Exceptions, OpenVEX and the list of exploited ones: problems by file and line; read whole, or not at all. */
+static void
+test_exemptions(void)
+{
+	static const struct {
+		const char *option, *file, *said;	/* said NULL: nothing, and there are exemptions */
+	} rows[] = {
+		{ "exceptions = \"$DIR/exceptions.json\"; kev = \"$DIR/kev.json\"; vex = [\"$DIR/vex.json\", \"$DIR/ve?.json\"]", "", NULL },
+		{ "exceptions = \"$DIR/exceptions-bad.json\"", "exceptions-bad.json", ":3: owner is missing" },
+		{ "exceptions = \"$DIR/exceptions-bad.json\"", "exceptions-bad.json", ":6: expires must be a time" },
+		{ "vex = [\"$DIR/vex*.json\"]", "vex-bad.json", ":4: justification is none of OpenVEX's" },
+		{ "kev = \"$DIR/exceptions.json\"", "exceptions.json", ":1: vulnerabilities must be an array" },
+		{ "exceptions = \"$DIR/absent.json\"", "absent.json", ": cannot be read" },
+		{ "vex = [\"$DIR/absent*.json\"]", "absent*.json", ": no such file" },
+		{ "kev = \"$DIR/garbage\"", "garbage", ":1: " },
+	};
+	size_t n = 0;
+	char *minimal = slurp("tests/config/good/minimal.conf", &n), want[400], whole[4096];
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		char *said = NULL, *text;
+		struct config *c;
+
+		snprintf(whole, sizeof whole, "%sevidence = { %s; };\n", minimal, rows[i].option);
+		text = with_dir(whole, "$DIR");
+		c = load_text(span_of(text), false, &said);
+		snprintf(want, sizeof want, "%s/%s%s", dir, rows[i].file, rows[i].said != NULL ? rows[i].said : "");
+		if (!CHECK_ROW((c != NULL) == (rows[i].said == NULL) && (c != NULL ? c->exemptions != NULL : strstr(said, want) != NULL), rows[i].option))
+			fprintf(stderr, "%s", said);
+		config_free(c);
+		free(said);
+		free(text);
+	}
+	free(minimal);
+}
+
 /* ---- the example ---- */
 
 /* "# name = value;" after tabs: an option that is commented out. */
@@ -1004,6 +1041,7 @@ main(void)
 	test_cluster_key_cannot_be_made();
 	test_policy_problems();
 	test_policy_warning();
+	test_exemptions();
 	test_guide();
 	test_example();
 	remove_all(dir);
