@@ -34,11 +34,13 @@
 	"{\"scanner\":{\"name\":\"S\"},\"capabilities\":[{\"type\":\"sbom\",\"consumes_mime_types\":[\"" IMAGE "\"]," \
 	"\"produces_mime_types\":[\"application/vnd.security.vulnerability.report; version=1.1\"]}]}"
 #define REPORT_OF(digest) \
-	"{\"generated_at\":\"2026-11-27T11:00:00Z\",\"artifact\":{\"digest\":\"" digest "\"},\"vulnerabilities\":[{\"id\":\"CVE-1\",\"package\":" \
+	"{\"generated_at\":\"2026-11-27T11:00:00Z\",\"artifact\":{\"digest\":\"" digest \
+	"\"},\"vulnerabilities\":[{\"id\":\"CVE-1\",\"package\":" \
 	"\"a\",\"version\":\"1\",\"severity\":\"Critical\"}]}"
 #define REPORT REPORT_OF(DIGEST)
 #define TYPE_1_1 "application/vnd.security.vulnerability.report; version=1.1"
-#define OVERVIEW(status, summary) "{\"digest\":\"" DIGEST "\",\"scan_overview\":{\"" TYPE_1_1 "\":{\"scan_status\":\"" status "\"," summary \
+#define OVERVIEW(status, summary) "{\"digest\":\"" DIGEST "\",\"scan_overview\":{\"" TYPE_1_1 "\":{\"scan_status\":\"" status "\"," \
+	summary \
 	"\"end_time\":\"2026-11-27T11:00:00Z\",\"scanner\":{\"name\":\"Trivy\"}}}}"
 #define ONE_CRITICAL "\"summary\":{\"total\":1,\"fixable\":1,\"summary\":{\"Critical\":1}},"
 #define TWO_CRITICAL "\"summary\":{\"total\":2,\"fixable\":1,\"summary\":{\"Critical\":2}},"
@@ -47,7 +49,8 @@
 #define ECR_PAGE(status, findings, more) "{\"imageId\":{\"imageDigest\":\"" DIGEST "\"},\"imageScanStatus\":{\"status\":\"" status "\"}," \
 	"\"imageScanFindings\":{\"imageScanCompletedAt\":1795773600.0,\"findings\":[" findings "],\"findingSeverityCounts\":{}}" more "}"
 #define ECR_FINDING "{\"name\":\"CVE-1\",\"severity\":\"CRITICAL\"}"
-#define ARG_ROW(code, id) "{\"type\":\"microsoft.security/assessments/subassessments\",\"properties\":{\"id\":\"" id "\",\"status\":{\"code\":\"" \
+#define ARG_ROW(code, id) "{\"type\":\"microsoft.security/assessments/subassessments\",\"properties\":{\"id\":\"" id \
+	"\",\"status\":{\"code\":\"" \
 	code "\",\"severity\":\"High\"},\"additionalData\":{\"artifactDetails\":{\"digest\":\"" DIGEST "\"}}}}"
 #define ARG "POST /providers/Microsoft.ResourceGraph/resources?api-version=2022-10-01 "
 
@@ -71,15 +74,19 @@ static const struct row {
 } rows[] = {
 	{ "a scan", SCANNER_ADAPTER, CREDENTIALS_NONE, 10000,
 	    { { "GET /api/v1/metadata ", "Authorization: Bearer key", 200, "", META },
-		{ "POST /api/v1/scan ", "{\"registry\":{\"url\":\"https://gw.example\",\"authorization\":\"Bearer pass-of-shop/a/app@" DIGEST "\"},"
-		  "\"artifact\":{\"repository\":\"shop/a/app\",\"digest\":\"" DIGEST "\",\"mime_type\":\"" IMAGE "\"}}", 202, "", "{\"id\":\"1/../2\"}" },
+		{ "POST /api/v1/scan ", "{\"registry\":{\"url\":\"https://gw.example\",\"authorization\":\"Bearer pass-of-shop/a/app@" DIGEST
+		    "\"},"
+		  "\"artifact\":{\"repository\":\"shop/a/app\",\"digest\":\"" DIGEST "\",\"mime_type\":\"" IMAGE "\"}}", 202, "",
+		      "{\"id\":\"1/../2\"}" },
 		{ "GET /api/v1/scan/1%2F..%2F2/report ", "Accept: " TYPE_1_1, 302, "Refresh-After: 0\r\n", "" },
 		{ "GET /api/v1/scan/1%2F..%2F2/report ", "", 302, "Location: http://127.0.0.1:1/x\r\nRefresh-After: 0\r\n", "" },
 		{ "GET /api/v1/scan/1%2F..%2F2/report ", "", 200, "", REPORT } }, REPORT_HERE, 1, "" },
 	{ "metadata are remembered", SCANNER_ADAPTER, CREDENTIALS_NONE, 10000,
-	    { { "POST /api/v1/scan ", "", 202, "", "{\"id\":\"2\"}" }, { "GET /api/v1/scan/2/report ", "", 200, "", REPORT } }, REPORT_HERE, 1, "" },
+	    { { "POST /api/v1/scan ", "", 202, "", "{\"id\":\"2\"}" }, { "GET /api/v1/scan/2/report ", "", 200, "", REPORT } },
+	        REPORT_HERE, 1, "" },
 	{ "a report about another image", SCANNER_ADAPTER, CREDENTIALS_NONE, 10000,
-	    { { "POST /api/v1/scan ", "", 202, "", "{\"id\":\"2\"}" }, { "GET ", "", 200, "", REPORT_OF(OTHER) } }, REPORT_FAILED, 0, "another image" },
+	    { { "POST /api/v1/scan ", "", 202, "", "{\"id\":\"2\"}" }, { "GET ", "", 200, "", REPORT_OF(OTHER) } }, REPORT_FAILED, 0,
+	        "another image" },
 	{ "an id that it forgot", SCANNER_ADAPTER, CREDENTIALS_NONE, 10000,
 	    { { "POST ", "", 202, "", "{\"id\":\"2\"}" }, { "GET /api/v1/scan/2/report ", "", 404, "", "" },
 		{ "POST ", "", 202, "", "{\"id\":\"3\"}" }, { "GET /api/v1/scan/3/report ", "", 200, "", REPORT } }, REPORT_HERE, 1, "" },
@@ -107,13 +114,16 @@ static const struct row {
 
 	{ "harbor: scanned", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000,
 	    { { ARTIFACT "?with_scan_overview=true", "Authorization: Basic eA==", 200, "", OVERVIEW("Success", ONE_CRITICAL) },
-		{ ARTIFACT "/additions/vulnerabilities ", "X-Accept-Vulnerabilities: " TYPE_1_1, 200, "", "{\"" TYPE_1_1 "\":" REPORT "}" } },
+		{ ARTIFACT "/additions/vulnerabilities ", "X-Accept-Vulnerabilities: " TYPE_1_1, 200, "", "{\"" TYPE_1_1 "\":" REPORT "}"
+		    } },
 	    REPORT_HERE, 1, "" },
 	{ "harbor: the report lists less than is counted", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000,
-	    { { ARTIFACT "?", "", 200, "", OVERVIEW("Success", TWO_CRITICAL) }, { ARTIFACT "/add", "", 200, "", "{\"" TYPE_1_1 "\":" REPORT "}" } },
+	    { { ARTIFACT "?", "", 200, "", OVERVIEW("Success", TWO_CRITICAL) }, { ARTIFACT "/add", "", 200, "", "{\"" TYPE_1_1 "\":" REPORT
+	        "}" } },
 	    REPORT_HERE, 0, "" },
 	{ "harbor: no report, but counts", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000,
-	    { { ARTIFACT "?", "", 200, "", OVERVIEW("Success", ONE_CRITICAL) }, { ARTIFACT "/add", "", 403, "", "" } }, REPORT_HERE, 0, "" },
+	    { { ARTIFACT "?", "", 200, "", OVERVIEW("Success", ONE_CRITICAL) }, { ARTIFACT "/add", "", 403, "", "" } }, REPORT_HERE, 0, ""
+	        },
 	{ "harbor: not scanned yet", SCANNER_HARBOR, CREDENTIALS_BASIC, 30000,
 	    { { ARTIFACT "?", "", 200, "", "{\"digest\":\"" DIGEST "\",\"scan_overview\":null}" }, { TO_SCAN, "", 202, "", "" },
 		{ ARTIFACT "?", "", 200, "", "{\"digest\":\"" DIGEST "\",\"scan_overview\":null}" },
@@ -121,36 +131,44 @@ static const struct row {
 		{ ARTIFACT "/add", "", 200, "", "{\"" TYPE_1_1 "\":" REPORT "}" } }, REPORT_HERE, 1, "" },
 	{ "harbor: not scannable", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000,
 	    { { ARTIFACT "?", "", 200, "", "{\"digest\":\"" DIGEST "\"}" },
-		{ TO_SCAN, "", 422, "", "{\"errors\":[{\"code\":\"X\",\"message\":\"not scannable\"}]}" } }, REPORT_UNSUPPORTED, 0, "not scannable" },
+		{ TO_SCAN, "", 422, "", "{\"errors\":[{\"code\":\"X\",\"message\":\"not scannable\"}]}" } }, REPORT_UNSUPPORTED, 0, "not scannable"
+		    },
 	{ "harbor: its scanner is disconnected", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000,
-	    { { ARTIFACT "?", "", 200, "", "{\"digest\":\"" DIGEST "\"}" }, { TO_SCAN, "", 500, "", "" } }, REPORT_FAILED, 0, "answered 500" },
-	{ "harbor: has no such artifact", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000, { { ARTIFACT "?", "", 404, "", "" } }, REPORT_ABSENT, 0, "404" },
+	    { { ARTIFACT "?", "", 200, "", "{\"digest\":\"" DIGEST "\"}" }, { TO_SCAN, "", 500, "", "" } }, REPORT_FAILED, 0, "answered 500"
+	        },
+	{ "harbor: has no such artifact", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000, { { ARTIFACT "?", "", 404, "", "" } }, REPORT_ABSENT,
+	    0, "404" },
 	{ "harbor: another artifact", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000,
 	    { { ARTIFACT "?", "", 200, "", "{\"digest\":\"" OTHER "\",\"scan_overview\":{}}" } }, REPORT_FAILED, 0, "another artifact" },
-	{ "harbor: who are you?", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000, { { ARTIFACT "?", "", 401, "", "" } }, REPORT_FAILED, 0, "401" },
+	{ "harbor: who are you?", SCANNER_HARBOR, CREDENTIALS_BASIC, 10000, { { ARTIFACT "?", "", 401, "", "" } }, REPORT_FAILED, 0, "401"
+	    },
 
 	{ "ecr: two pages", SCANNER_ECR, CREDENTIALS_ECR, 10000,
 	    { { "POST / ", "{\"repositoryName\":\"shop/a/app\",\"imageId\":{\"imageDigest\":\"" DIGEST "\"},\"maxResults\":1000}", 200, "",
 		  ECR_PAGE("COMPLETE", ECR_FINDING, ",\"nextToken\":\"t/1\"") },
 		{ "POST / ", "\"nextToken\":\"t/1\"", 200, "", ECR_PAGE("COMPLETE", ECR_FINDING, "") } }, REPORT_HERE, 2, "" },
 	{ "ecr: signed", SCANNER_ECR, CREDENTIALS_ECR, 10000,
-	    { { "POST / ", "Authorization: AWS4-HMAC-SHA256 Credential=AKID/", 200, "", ECR_PAGE("ACTIVE", ECR_FINDING, "") } }, REPORT_HERE, 1, "" },
+	    { { "POST / ", "Authorization: AWS4-HMAC-SHA256 Credential=AKID/", 200, "", ECR_PAGE("ACTIVE", ECR_FINDING, "") } },
+	        REPORT_HERE, 1, "" },
 	{ "ecr: for that call", SCANNER_ECR, CREDENTIALS_ECR, 10000,
 	    { { "POST / ", "x-amz-target: AmazonEC2ContainerRegistry_V20150921.DescribeImageScanFindings", 200, "",
 		  ECR_PAGE("ACTIVE", ECR_FINDING, "") } }, REPORT_HERE, 1, "" },
 	{ "ecr: in progress", SCANNER_ECR, CREDENTIALS_ECR, 20000,
 	    { { "POST / ", "", 200, "", ECR_PAGE("IN_PROGRESS", "", "") }, { "POST / ", "", 200, "", ECR_PAGE("PENDING", "", "") },
 		{ "POST / ", "", 200, "", ECR_PAGE("COMPLETE", ECR_FINDING, "") } }, REPORT_HERE, 1, "" },
-	{ "ecr: failed", SCANNER_ECR, CREDENTIALS_ECR, 10000, { { "POST / ", "", 200, "", ECR_PAGE("FAILED", "", "") } }, REPORT_FAILED, 0, "FAILED" },
+	{ "ecr: failed", SCANNER_ECR, CREDENTIALS_ECR, 10000, { { "POST / ", "", 200, "", ECR_PAGE("FAILED", "", "") } }, REPORT_FAILED, 0,
+	    "FAILED" },
 	{ "ecr: unsupported", SCANNER_ECR, CREDENTIALS_ECR, 10000,
 	    { { "POST / ", "", 200, "", ECR_PAGE("UNSUPPORTED_IMAGE", "", "") } }, REPORT_UNSUPPORTED, 0, "UNSUPPORTED_IMAGE" },
 	{ "ecr: never scanned", SCANNER_ECR, CREDENTIALS_ECR, 10000,
 	    { { "POST / ", "", 400, "", "{\"__type\":\"ScanNotFoundException\",\"message\":\"x\"}" } }, REPORT_ABSENT, 0, "ScanNotFound" },
 	{ "ecr: slow down", SCANNER_ECR, CREDENTIALS_ECR, 10000,
-	    { { "POST / ", "", 400, "", "{\"__type\":\"ThrottlingException\"}" }, { "POST / ", "", 200, "", ECR_PAGE("COMPLETE", "", "") } },
+	    { { "POST / ", "", 400, "", "{\"__type\":\"ThrottlingException\"}" }, { "POST / ", "", 200, "", ECR_PAGE("COMPLETE", "",
+	        "") } },
 	    REPORT_HERE, 0, "" },
 	{ "ecr: keys that ended early", SCANNER_ECR, CREDENTIALS_ECR, 10000,
-	    { { "POST / ", "", 400, "", "{\"__type\":\"ExpiredTokenException\"}" }, { "POST / ", "", 200, "", ECR_PAGE("COMPLETE", "", "") } },
+	    { { "POST / ", "", 400, "", "{\"__type\":\"ExpiredTokenException\"}" }, { "POST / ", "", 200, "", ECR_PAGE("COMPLETE", "",
+	        "") } },
 	    REPORT_HERE, 0, "" },
 	{ "ecr: no right", SCANNER_ECR, CREDENTIALS_ECR, 10000, { { "POST / ", "", 400, "", "{\"__type\":\"AccessDeniedException\"}" } },
 	    REPORT_FAILED, 0, "AccessDenied" },
@@ -159,18 +177,24 @@ static const struct row {
 		"\"imageScanFindings\":{\"findings\":[]}}" } }, REPORT_FAILED, 0, "another image" },
 
 	{ "defender: rows", SCANNER_DEFENDER, CREDENTIALS_NONE, 10000,
-	    { { ARG, "Authorization: Bearer key", 200, "", "{\"totalRecords\":2,\"data\":[" ARG_ROW("Unhealthy", "CVE-1") "],\"$skipToken\":\"k1\"}" },
-		{ ARG, "\"$skipToken\":\"k1\"", 200, "", "{\"totalRecords\":2,\"data\":[" ARG_ROW("Unhealthy", "CVE-2") "]}" } }, REPORT_HERE, 2, "" },
+	    { { ARG, "Authorization: Bearer key", 200, "", "{\"totalRecords\":2,\"data\":[" ARG_ROW("Unhealthy", "CVE-1")
+	        "],\"$skipToken\":\"k1\"}" },
+		{ ARG, "\"$skipToken\":\"k1\"", 200, "", "{\"totalRecords\":2,\"data\":[" ARG_ROW("Unhealthy", "CVE-2") "]}" } }, REPORT_HERE, 2,
+		    "" },
 	{ "defender: the question", SCANNER_DEFENDER, CREDENTIALS_NONE, 10000,
-	    { { ARG, "artifactDetails.digest) =~ \\\"" DIGEST "\\\"", 200, "", "{\"data\":[" ARG_ROW("Healthy", "x") "]}" } }, REPORT_HERE, 0, "" },
+	    { { ARG, "artifactDetails.digest) =~ \\\"" DIGEST "\\\"", 200, "", "{\"data\":[" ARG_ROW("Healthy", "x") "]}" } }, REPORT_HERE,
+	        0, "" },
 	{ "defender: whose", SCANNER_DEFENDER, CREDENTIALS_NONE, 10000,
-	    { { ARG, "\"subscriptions\":[\"sub-1\",\"sub-2\"]", 200, "", "{\"data\":[" ARG_ROW("Healthy", "x") "]}" } }, REPORT_HERE, 0, "" },
+	    { { ARG, "\"subscriptions\":[\"sub-1\",\"sub-2\"]", 200, "", "{\"data\":[" ARG_ROW("Healthy", "x") "]}" } }, REPORT_HERE, 0, ""
+	        },
 	{ "defender: no row", SCANNER_DEFENDER, CREDENTIALS_NONE, 10000, { { ARG, "", 200, "", "{\"totalRecords\":0,\"data\":[]}" } },
 	    REPORT_ABSENT, 0, "says nothing" },
 	{ "defender: no right", SCANNER_DEFENDER, CREDENTIALS_NONE, 10000,
-	    { { ARG, "", 403, "", "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no\"}}" } }, REPORT_FAILED, 0, "Azure answered 403: no" },
+	    { { ARG, "", 403, "", "{\"error\":{\"code\":\"Forbidden\",\"message\":\"no\"}}" } }, REPORT_FAILED, 0, "Azure answered 403: no"
+	        },
 	{ "defender: with a token of Entra ID", SCANNER_DEFENDER, CREDENTIALS_ACR, 10000,
-	    { { "GET /metadata/identity/oauth2/token?", "resource=https%3A%2F%2Fmanagement.azure.com%2F", 200, "", "{\"access_token\":\"aad\"}" },
+	    { { "GET /metadata/identity/oauth2/token?", "resource=https%3A%2F%2Fmanagement.azure.com%2F", 200, "",
+	        "{\"access_token\":\"aad\"}" },
 		{ ARG, "Authorization: Bearer aad", 200, "", "{\"data\":[]}" } }, REPORT_ABSENT, 0, "" },
 	{ "defender: a token that it does not take", SCANNER_DEFENDER, CREDENTIALS_ACR, 10000,
 	    { { ARG, "Authorization: Bearer aad", 401, "", "{}" },
@@ -306,7 +330,8 @@ listen_here(pthread_t *t)
 	socklen_t len = sizeof a;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 64) != 0 || getsockname(fd, (struct sockaddr *)&a, &len) != 0 ||
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 64) != 0 || getsockname(fd, (struct sockaddr *)&a,
+	    &len) != 0 ||
 	    pthread_create(t, NULL, serve, (void *)(intptr_t)fd) != 0)
 		return -1;
 	port = ntohs(a.sin_port);
@@ -371,7 +396,8 @@ static void
 prepare(struct trial *t, enum scanner_type type, enum credentials_kind credentials, unsigned timeout)
 {
 	*t = (struct trial){
-		.scanner = { .alias = origin, .type = type, .url = origin, .timeout = timeout, .subscriptions = subscriptions, .n_subscriptions = 2 },
+		.scanner = { .alias = origin, .type = type, .url = origin, .timeout = timeout, .subscriptions = subscriptions,
+		    .n_subscriptions = 2 },
 		.upstream = { .alias = origin, .origin = origin, .registry = origin, .host = (char *)(uintptr_t)"shop.azurecr.io",
 		    .credentials = credentials, .region = (char *)(uintptr_t)"eu-west-1" },
 		.job = { .setup = &setup, .repository = SPAN("shop/a/app"), .media_type = SPAN(IMAGE), .digest = DIGEST, .done = on_done },
@@ -429,11 +455,13 @@ scripts(void)
 		CHECK_ROW(atomic_load(&t.done) == 1 && wrong == 0, label);
 		CHECK_ROW(at == STEPS || row->steps[at].request == NULL, label);
 		pthread_mutex_unlock(&lock);
-		CHECK_ROW((int)t.job.report.status == row->status && t.job.report.n == row->n && strstr(t.job.report.why, row->why) != NULL, label);
+		CHECK_ROW((int)t.job.report.status == row->status && t.job.report.n == row->n && strstr(t.job.report.why, row->why) != NULL,
+		    label);
 		CHECK_ROW(t.job.arena != NULL && (t.job.report.status == REPORT_HERE) == (t.job.report.why[0] == '\0'), label);
 		CHECK_ROW(t.job.report.status != REPORT_HERE || strcmp(t.job.report.digest, DIGEST) == 0, label);
 		if (i == 0)
-			CHECK(span_eq(t.job.report.scanner, SPAN("Trivy 0.65.0")) && span_eq(t.job.report.database, SPAN("2026-11-26T00:00:00Z")));
+			CHECK(span_eq(t.job.report.scanner, SPAN("Trivy 0.65.0")) && span_eq(t.job.report.database,
+			    SPAN("2026-11-26T00:00:00Z")));
 		arena_free(t.job.arena);
 	}
 }
@@ -492,9 +520,11 @@ long_report(size_t n, size_t *size)
 	size_t room = n * 2700 + 200, k = 0;
 	char *text = malloc(room);
 
-	k += (size_t)snprintf(text, room, "{\"generated_at\":\"2026-11-27T11:00:00Z\",\"artifact\":{\"digest\":\"%s\"},\"vulnerabilities\":[", DIGEST);
+	k += (size_t)snprintf(text, room,
+	    "{\"generated_at\":\"2026-11-27T11:00:00Z\",\"artifact\":{\"digest\":\"%s\"},\"vulnerabilities\":[", DIGEST);
 	for (size_t i = 0; i < n; i++)
-		k += (size_t)snprintf(text + k, room - k, "%s{\"id\":\"CVE-2026-%zu\",\"package\":\"p\",\"severity\":\"High\",\"description\":\"%02500d\"}",
+		k += (size_t)snprintf(text + k, room - k,
+		    "%s{\"id\":\"CVE-2026-%zu\",\"package\":\"p\",\"severity\":\"High\",\"description\":\"%02500d\"}",
 		    i > 0 ? "," : "", i, 7);
 	*size = k + (size_t)snprintf(text + k, room - k, "]}");
 	return text;
