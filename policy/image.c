@@ -563,6 +563,8 @@ image_tell(const struct image_config *const *configs, size_t n, int64_t now, str
 
 /* ---- kept ---- */
 
+#define CREATED_MOST 1000000000000 /* seconds either way: some 30,000 years */
+
 static json_t *
 save_list(const struct span *list, size_t n)
 {
@@ -610,6 +612,9 @@ image_load(const json_t *j, struct arena *a, struct image_config *out)
 
 	*out = (struct image_config){ .created = json_is_integer(created) ? json_integer_value(created) : INT64_MIN,
 		.secrets = !json_is_false(json_object_get(j, "secrets")) };
+	/* of any year that a date can be written of */
+	if (out->created != INT64_MIN && (out->created > CREATED_MOST || out->created < -CREATED_MOST))
+		return false;
 	return json_is_integer(created) && load_text(j, "user", a, &out->user) && load_text(j, "os", a, &out->os) &&
 	    load_text(j, "architecture", a, &out->architecture) && load_text(j, "variant", a, &out->variant) &&
 	    read_list(&rd, json_object_get(j, "ports"), "ports", &out->ports, &out->n_ports) &&
