@@ -51,6 +51,9 @@ struct evaluation {
 	struct span resource;
 	struct key_set need; /* keys of every LATER met */
 	struct key_set missing, unknowns; /* keys met absent and unknown */
+	const struct statement *lenient; /* being asked, and it has OnUnknown */
+	bool leaned; /* ... which was made use of */
+	bool swayed; /* after statement_matches(): ... and its answer is another for it */
 	struct claim_seen claims[CLAIMS_SEEN]; /* the latest, in turn */
 	unsigned n_claims; /* seen so far */
 	bool zones_known; /* net:Zone is computed once a question */
@@ -207,6 +210,9 @@ struct statement {
 	uint32_t number; /* in the order of the documents */
 	bool deny, shadow;
 	uint32_t actions; /* bit (1u << enum policy_action) */
+	int64_t stale; /* OnUnknown: seconds that a value may be old which stands for one that is not known; 0: none does */
+	bool open; /* ... and where none was ever known, the condition does not speak against access */
+	enum policy_on_push on_push;
 	int64_t not_before, expires; /* seconds since the epoch, 0: none; from the one on, up to before the other */
 	const struct pattern *principals, *resources;
 	size_t n_principals, n_resources;
@@ -229,6 +235,8 @@ uint32_t action_mask(struct span pattern) PURE;
 
 /* The value of a key in one request (key.c). */
 void key_value(struct evaluation *q, const struct key_ref *ref, struct value *out) NONNULL(1, 2, 3);
+/* What was known last of a key that a fact of the request has, and that is UNKNOWN now. */
+void key_value_then(struct evaluation *q, const struct key_ref *ref, struct value *out) NONNULL(1, 2, 3);
 
 /* ---- evaluation (eval.c) ---- */
 

@@ -216,6 +216,27 @@ values_match(struct evaluation *q, const struct atom *atom, const struct value *
 	return t;
 }
 
+/* A fact is UNKNOWN, and the statement's OnUnknown may have what was known last stand for it, or let it pass. */
+static bool
+leans(struct evaluation *q, const struct atom *atom, struct value *v, enum tri *t)
+{
+	const struct statement *s = q->lenient;
+	const struct fact *f;
+
+	if (s == NULL || key_row(atom->key.key)->phase < 2)
+		return false;
+	f = &q->r->facts[atom->key.key];
+	if (f->state != FACT_UNKNOWN || (!s->open && (!f->was_known || f->age > s->stale)))
+		return false;
+	q->leaned = true;
+	*t = TRI_UNKNOWN;
+	if (f->was_known)
+		key_value_then(q, &atom->key, v);
+	else
+		*t = s->deny ? TRI_NO : TRI_YES;
+	return true;
+}
+
 enum tri
 atom_matches(struct evaluation *q, const struct atom *atom)
 {
@@ -229,7 +250,10 @@ atom_matches(struct evaluation *q, const struct atom *atom)
 	}
 	if (v.state == FACT_UNKNOWN) {
 		key_set_add(&q->unknowns, atom->key.key);
-		return TRI_UNKNOWN;
+		if (!leans(q, atom, &v, &t))
+			return TRI_UNKNOWN;
+		if (t != TRI_UNKNOWN)
+			return t;
 	}
 	if (v.state == FACT_ABSENT)
 		key_set_add(&q->missing, atom->key.key);
@@ -328,8 +352,8 @@ statement_speaks(struct evaluation *q, const struct statement *s)
 }
 
 /* What can be told from the request line first, conditions last. */
-enum tri
-statement_matches(struct evaluation *q, const struct statement *s)
+static enum tri
+all_match(struct evaluation *q, const struct statement *s)
 {
 	struct key_set need = q->need;
 	enum tri t = statement_speaks(q, s);
@@ -338,5 +362,21 @@ statement_matches(struct evaluation *q, const struct statement *s)
 		t = both(t, atom_matches(q, &s->atoms[i]));
 	if (t != TRI_LATER)
 		q->need = need;
+	return t;
+}
+
+enum tri
+statement_matches(struct evaluation *q, const struct statement *s)
+{
+	enum tri t;
+
+	q->swayed = q->leaned = false;
+	if (s->stale == 0 || q->p->bundle->any_vocabulary)
+		return all_match(q, s);
+	q->lenient = s;
+	t = all_match(q, s);
+	q->lenient = NULL;
+	if (q->leaned)
+		q->swayed = all_match(q, s) != t;
 	return t;
 }

@@ -211,10 +211,9 @@ value_of_map(const struct fact *f, struct span name, enum fact_state otherwise, 
 }
 
 static void
-value_of_fact(const struct policy_request *r, const struct key_ref *ref, const struct key_row *row, struct value *out)
+value_of_fact(const struct policy_request *r, const struct fact *f, const struct key_ref *ref, const struct key_row *row,
+    struct value *out)
 {
-	const struct fact *f = &r->facts[ref->key];
-
 	out->state = f->state;
 	if (f->state != FACT_PRESENT)
 		return;
@@ -445,8 +444,18 @@ key_value(struct evaluation *q, const struct key_ref *ref, struct value *out)
 	} else if (ref->key == KEY_TIME_NOW || row->param == PARAM_ZONE) {
 		value_of_time(q->r, ref, out);
 	} else {
-		value_of_fact(q->r, ref, row, out);
+		value_of_fact(q->r, &q->r->facts[ref->key], ref, row, out);
 	}
+}
+
+void
+key_value_then(struct evaluation *q, const struct key_ref *ref, struct value *out)
+{
+	struct fact f = q->r->facts[ref->key];
+
+	f.state = f.value.n > 0 || f.n_values > 0 ? FACT_PRESENT : FACT_ABSENT;
+	*out = (struct value){ .state = FACT_ABSENT };
+	value_of_fact(q->r, &f, ref, key_row(ref->key), out);
 }
 
 enum fact_state

@@ -583,6 +583,25 @@ lint_gate(struct lint *l)
 	say(l, LINT_W209, s->line, NULL, "Deny judges manifests; the blobs of an image it refuses can still be pulled by their digest");
 }
 
+/* What has to be found out about an image, or about a tag. */
+static bool
+has_to_be_found(const struct atom *a)
+{
+	return key_row(a->key.key)->phase >= 2;
+}
+
+static void
+lint_evidence(struct lint *l)
+{
+	const struct statement *s = l->s;
+	bool asks = some_atom(s, has_to_be_found);
+
+	if ((s->stale != 0 || s->on_push != ON_PUSH_STAGE) && !asks)
+		say(l, LINT_W216, s->line, NULL, "%s has no use here", s->stale != 0 ? "OnUnknown" : "OnPush");
+	if (s->open && s->deny && asks)
+		say(l, LINT_W217, s->line, NULL, "OnUnknown is allow: whoever keeps the evidence from being learned is let through");
+}
+
 static void
 lint_life(struct lint *l)
 {
@@ -602,6 +621,7 @@ static void
 lint_statement(struct lint *l)
 {
 	lint_atoms(l);
+	lint_evidence(l);
 	lint_contradictions(l);
 	lint_resources(l);
 	if (!l->s->deny) {

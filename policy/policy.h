@@ -127,7 +127,7 @@ struct decision {
 	bool unknown;		/* an UNKNOWN fact made the difference */
 	struct key_set need;	/* NEED: what must be known */
 	enum policy_on_push on_push;	/* NEED: the strictest of the statements that are open */
-	bool lenient;		/* a fact was unknown, or too old, and a statement's OnUnknown let that pass; it made the difference */
+	const struct statement *lenient;	/* ALLOW: a fact was not known, and the OnUnknown of this one made the difference; or NULL */
 	const struct statement *by;	/* deciding statement; NULL for the default deny */
 	struct {
 		bool differs;		/* with the statements of Mode Shadow enforced the verdict would be another */

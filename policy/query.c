@@ -139,6 +139,31 @@ is_cut(const struct reader *r, const json_t *v)
 	return r->q->request.part && json_object_size(v) == 1 && json_object_get(v, "cut") != NULL;
 }
 
+/* {"unknown":true,"was":...,"age":3600}: not known now, and what was known last. */
+static bool
+is_was(const json_t *v)
+{
+	const json_t *age = json_object_get(v, "age");
+
+	return json_object_size(v) == 3 && json_is_true(json_object_get(v, "unknown")) && json_object_get(v, "was") != NULL &&
+	    json_is_integer(age) && json_integer_value(age) >= 0;
+}
+
+static bool read_fact(struct reader *r, const char *name, enum policy_key key, const json_t *v);
+
+static bool
+read_was(struct reader *r, const char *name, enum policy_key key, const json_t *v)
+{
+	struct fact *f = &r->q->facts[key];
+
+	if (!read_fact(r, name, key, json_object_get(v, "was")))
+		return false;
+	f->was_known = f->state == FACT_PRESENT || f->state == FACT_ABSENT;
+	f->state = FACT_UNKNOWN;
+	f->age = json_integer_value(json_object_get(v, "age"));
+	return true;
+}
+
 static bool
 read_fact(struct reader *r, const char *name, enum policy_key key, const json_t *v)
 {
@@ -151,6 +176,8 @@ read_fact(struct reader *r, const char *name, enum policy_key key, const json_t 
 	}
 	if (is_cut(r, v))
 		return true;
+	if (is_was(v))
+		return !is_was(json_object_get(v, "was")) ? read_was(r, name, key, v) : refuse(r, "\"%s\": was is a value", name);
 	if (is_mark(v, "unknown") || is_mark(v, "later")) {
 		f->state = is_mark(v, "unknown") ? FACT_UNKNOWN : FACT_LATER;
 		return true;

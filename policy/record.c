@@ -21,14 +21,15 @@ enum member {
 	MEMBER_NEED,
 	MEMBER_MISSING,
 	MEMBER_UNKNOWN,
+	MEMBER_LENIENT,
 	MEMBER_SHADOW,
 	MEMBER_NEAR,
 	MEMBER_CONTEXT,
 	MEMBER_MAX
 };
-static const char *const member_names[MEMBER_MAX] = { "principal", "labels", "why", "need", "missing", "unknown", "shadow",
-	"near", "context" };
-#define CUT_ROOM 128u /* ,"cut":[ all of them ]} */
+static const char *const member_names[MEMBER_MAX] = { "principal", "labels", "why", "need", "missing", "unknown",
+	"lenient", "shadow", "near", "context" };
+#define CUT_ROOM 160u /* ,"cut":[ all of them ]} */
 
 struct record {
 	struct json_writer w;
@@ -315,6 +316,21 @@ write_labels(struct record *o)
 	(void)keep(o, &mark, MEMBER_LABELS);
 }
 
+/* Something was not known, and the OnUnknown of this statement let that pass. */
+static void
+write_lenient(struct record *o)
+{
+	struct json_writer mark = o->w;
+
+	if (o->d->lenient == NULL)
+		return;
+	json_write_key(&o->w, "lenient");
+	json_write_open(&o->w, '{');
+	place(o, o->d->lenient);
+	json_write_close(&o->w, '}');
+	(void)keep(o, &mark, MEMBER_LENIENT);
+}
+
 static void
 write_shadow(struct record *o)
 {
@@ -442,6 +458,27 @@ write_value(struct record *o, const struct value *v)
 	}
 }
 
+/* What was known last, beside what is not known: OnUnknown may have let it count. False: nothing was. */
+static bool
+write_was(struct record *o, const struct key_ref *ref)
+{
+	const struct fact *f;
+	struct value was;
+
+	if (ref->key >= KEY_MAX || ref->param.n > 0 || key_row(ref->key)->phase < 2 || o->q.r->facts == NULL)
+		return false;
+	f = &o->q.r->facts[ref->key];
+	if (f->state != FACT_UNKNOWN || !f->was_known)
+		return false;
+	key_value_then(&o->q, ref, &was);
+	json_write_bytes(&o->w, "{\"unknown\":true,\"was\":", 22);
+	write_value(o, &was);
+	json_write_bytes(&o->w, ",\"age\":", 7);
+	json_write_number(&o->w, f->age > 0 ? (uint64_t)f->age : 0);
+	json_write_bytes(&o->w, "}", 1);
+	return true;
+}
+
 static void
 write_read(struct record *o, const struct key_read *k)
 {
@@ -454,7 +491,8 @@ write_read(struct record *o, const struct key_read *k)
 	json_write_next(&o->w);
 	json_write_text(&o->w, k->name, HAVE_MAX);
 	json_write_bytes(&o->w, ":", 1);
-	write_value(o, &v);
+	if (v.state != FACT_UNKNOWN || !write_was(o, &k->ref))
+		write_value(o, &v);
 	o->w.full = o->w.full || k->name.n > HAVE_MAX;
 	(void)keep(o, &mark, MEMBER_CONTEXT);
 }
@@ -521,6 +559,7 @@ policy_record_write(const struct policy *p, const struct policy_request *r, cons
 	write_keys(&o, "need", &d->need, FACT_LATER, MEMBER_NEED);
 	write_keys(&o, "missing", &d->missing, FACT_ABSENT, MEMBER_MISSING);
 	write_keys(&o, "unknown", &d->unknowns, FACT_UNKNOWN, MEMBER_UNKNOWN);
+	write_lenient(&o);
 	write_shadow(&o);
 	write_near(&o);
 	write_context(&o);

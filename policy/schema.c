@@ -421,6 +421,10 @@ statement_properties(void)
 	set(&b, o, "Condition", ref("condition"));
 	set(&b, o, "Mode", json_pack("{s:[o, o]}", "anyOf", constant("Enforce", "as written; the default"),
 	    constant("Shadow", "asked and recorded, never enforced")));
+	set(&b, o, "OnUnknown", json_pack("{s:s, s:s, s:s}", "type", "string", "pattern", "^(deny|allow|allow-stale\\([1-9][0-9]{0,5}[mhd]\\))$",
+	    "description", "when evidence cannot be learned: deny (default), allow, or let what was known last count for so long"));
+	set(&b, o, "OnPush", json_pack("{s:[s, s, s], s:s}", "enum", "stage", "hold", "quarantine", "description",
+	    "what becomes of a push whose evidence is not there yet: stored by digest, held, or stored with its tag and not pullable"));
 	set(&b, o, "NotBefore", json_pack("{s:o}", "allOf", json_pack("[o, {s:s}]", ref("date"), "type", "string")));
 	set(&b, o, "Expires", json_pack("{s:o}", "allOf", json_pack("[o, {s:s}]", ref("date"), "type", "string")));
 	set(&b, o, "Message", json_pack("{s:s, s:i, s:i, s:s, s:s}", "type", "string", "minLength", 1, "maxLength", 512, "pattern",

@@ -349,6 +349,49 @@ mode_parse(struct policy_reader *r, const struct place *at, const json_t *v, str
 		parse_problem(r, at, LINT_E100, "Mode is \"Enforce\" or \"Shadow\" (recorded, never enforced)");
 }
 
+/* "deny", "allow", "allow-stale(24h)" */
+static void
+unknown_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
+{
+	struct span text = parse_text(v), begin = SPAN("allow-stale(");
+	static const struct { char unit; int64_t seconds; } units[] = { { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	int64_t n = 0, unit = 0;
+	size_t i = begin.n;
+
+	s->stale = 0;
+	s->open = span_eq(text, SPAN("allow"));
+	if (s->open)
+		s->stale = INT64_MAX;
+	if (s->open || span_eq(text, SPAN("deny")))
+		return;
+	if (text.n > begin.n && span_starts(text, begin) && text.p[text.n - 1] == ')') {
+		while (i < text.n && text.p[i] >= '0' && text.p[i] <= '9' && n < 1000000)
+			n = n * 10 + (text.p[i++] - '0');
+		for (size_t k = 0; k < sizeof units / sizeof *units; k++)
+			if (i + 2 == text.n && text.p[i] == units[k].unit)
+				unit = units[k].seconds;
+	}
+	if (n <= 0 || n >= 1000000 || unit == 0)
+		parse_problem(r, at, LINT_E100, "OnUnknown is \"deny\", \"allow\" or \"allow-stale(24h)\" (m, h or d)");
+	else
+		s->stale = n * unit;
+}
+
+static void
+push_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
+{
+	struct span text = parse_text(v);
+
+	if (span_eq(text, SPAN("stage")))
+		s->on_push = ON_PUSH_STAGE;
+	else if (span_eq(text, SPAN("hold")))
+		s->on_push = ON_PUSH_HOLD;
+	else if (span_eq(text, SPAN("quarantine")))
+		s->on_push = ON_PUSH_QUARANTINE;
+	else
+		parse_problem(r, at, LINT_E100, "OnPush is \"stage\", \"hold\" or \"quarantine\"");
+}
+
 static void
 moment_parse(struct policy_reader *r, const struct place *at, const json_t *v, struct statement *s)
 {
@@ -418,6 +461,8 @@ static const struct element {
 	{ "Condition", condition_parse, NEED_NOT, NULL },
 	{ "Message", message_parse, NEED_NOT, NULL },
 	{ "Mode", mode_parse, NEED_NOT, NULL },
+	{ "OnUnknown", unknown_parse, NEED_NOT, NULL },
+	{ "OnPush", push_parse, NEED_NOT, NULL },
 	{ "NotBefore", moment_parse, NEED_NOT, NULL },
 	{ "Expires", moment_parse, NEED_NOT, NULL },
 	{ "Labels", labels_parse, NEED_NOT, NULL },

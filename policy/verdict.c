@@ -15,6 +15,8 @@ struct found {
 	struct key_set shadow_need;
 	unsigned candidates;
 	bool later;
+	enum policy_on_push on_push; /* later: the strictest of them */
+	const struct statement *lenient; /* yes, or a Deny that is NO, thanks to its OnUnknown */
 };
 
 static const struct statement *
@@ -67,14 +69,20 @@ visit(void *ctx, const struct statement *s)
 	switch (statement_matches(f->q, s)) {
 	case TRI_YES:
 		f->yes = s;
+		if (!s->deny)
+			f->lenient = f->q->swayed ? s : NULL;
 		return false;
 	case TRI_UNKNOWN:
 		f->unknown = first(f->unknown, s);
 		break;
 	case TRI_LATER:
+		if (!f->later || s->on_push < f->on_push)
+			f->on_push = s->on_push;
 		f->later = true;
 		break;
 	case TRI_NO:
+		if (s->deny && f->q->swayed)
+			f->lenient = first(f->lenient, s);
 		break;
 	}
 	return true;
@@ -144,6 +152,17 @@ decide_shadow(const struct found *deny, const struct found *allow, struct decisi
 		out->shadow.need.word[i] = deny->shadow_need.word[i] | (allow->yes == NULL ? allow->shadow_need.word[i] : 0);
 }
 
+/* Of the statements that are open, and that matter. */
+static enum policy_on_push
+strictest(const struct found *deny, const struct found *allow)
+{
+	if (!deny->later)
+		return allow->on_push;
+	if (allow->yes != NULL || !allow->later || deny->on_push < allow->on_push)
+		return deny->on_push;
+	return allow->on_push;
+}
+
 static void
 decide(struct evaluation *q, offer *offer_each, struct decision *out)
 {
@@ -168,9 +187,11 @@ decide(struct evaluation *q, offer *offer_each, struct decision *out)
 	if (deny.later || allow.yes == NULL) {
 		out->verdict = VERDICT_NEED;
 		out->need = q->need;
+		out->on_push = strictest(&deny, &allow);
 		return;
 	}
 	decided_by(out, VERDICT_ALLOW, allow.yes, false);
+	out->lenient = deny.lenient != NULL ? deny.lenient : allow.lenient;
 }
 
 /* ---- why not: only asked when the answer was no ---- */
@@ -248,6 +269,7 @@ evaluation_begin(struct evaluation *q, const struct policy *p, const struct poli
 	q->r = r;
 	q->need = q->missing = q->unknowns = none;
 	q->zones_known = false;
+	q->lenient = NULL;
 	q->n_claims = 0;
 	if (r->who == NULL)
 		return false;

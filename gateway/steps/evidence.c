@@ -71,7 +71,7 @@ anything_lifted(const struct request *r)
 static void
 pass(struct request *r)
 {
-	if (r->judged.decision.lenient)
+	if (r->judged.decision.lenient != NULL)
 		record_bypass(r);
 	if (!blocks_any(r->worker->gateway->blocks) || !anything_lifted(r)) {
 		request_continue(r);

@@ -69,7 +69,7 @@ may_pull(struct request *r)
 static void
 bypassed(struct request *r)
 {
-	if (r->judged.decision.lenient)
+	if (r->judged.decision.lenient != NULL)
 		record_bypass(r);
 }
 
