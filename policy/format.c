@@ -229,7 +229,8 @@ static bool
 same_statement(const struct statement *a, const struct statement *b)
 {
 	bool same = span_eq(a->sid, b->sid) && span_eq(a->message, b->message) && a->deny == b->deny && a->shadow == b->shadow &&
-	    a->stale == b->stale && a->open == b->open && a->on_push == b->on_push && a->actions == b->actions && a->not_before == b->not_before && a->expires == b->expires &&
+	    a->stale == b->stale && a->open == b->open && a->on_push == b->on_push && a->actions == b->actions &&
+	    a->not_before == b->not_before && a->expires == b->expires &&
 	    a->not_action == b->not_action && a->not_principal == b->not_principal && a->not_resource == b->not_resource &&
 	    same_document(a->document, b->document) && same_labels(a, b) && a->n_atoms == b->n_atoms &&
 	    same_patterns(a->principals, a->n_principals, b->principals, b->n_principals) &&
