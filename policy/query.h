@@ -5,8 +5,9 @@
  *  "context":{"net:SourceIp":"192.0.2.1", "jwt:project":"shop", "registry:Tag":{"unknown":true}}}
  * A value is a string, number, boolean, null (absent), an array (several values), {"unknown":true} or
  * {"later":true}; {"unknown":true,"was":"0","age":3600} is not known now, and was so an hour ago.
- * jwt:<path> gives the claim at exactly this path. registry:Upstream and registry:Repository follow from the resource, principal:Type from the ids, client:Product, client:Version and client:Os from client:UserAgent,
- * where they are not given. time:Now sets the time of the request, principal:AuthAgeSeconds when the token was issued.
+ * jwt:<path> gives the claim at exactly this path. registry:Upstream and registry:Repository follow from the
+ * resource, principal:Type from the ids, client:Product, client:Version and client:Os from client:UserAgent, where
+ * they are not given. time:Now sets the time of the request, principal:AuthAgeSeconds when the token was issued.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
