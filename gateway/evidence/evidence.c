@@ -437,6 +437,9 @@ evidence_start(const struct evidence_env *env, struct setup *s, char *err, size_
 		pthread_cond_init(&e->wake[lane], NULL);
 		e->last[lane] = &e->first[lane];
 	}
+	/* without a courier (tests) nobody is asked */
+	if (env->courier != NULL && env->credentials != NULL)
+		e->scanners = scanners_new(env->courier, env->credentials);
 	if (hands_start(e, s->config->evidence.threads, err, err_size))
 		return e;
 	evidence_stop(e);
@@ -471,6 +474,7 @@ evidence_free(struct evidence *e)
 	if (e == NULL)
 		return;
 	hands_free(e);
+	scanners_free(e->scanners);
 	while (e->oldest != NULL)
 		subject_free(e, e->oldest);
 	verdicts_free(e);

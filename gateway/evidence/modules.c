@@ -70,7 +70,7 @@ module_config_read(struct span bytes, struct arena *a, struct image_config *out,
 struct exhibit *
 module_report(struct gathering *g)
 {
-	return gathering_fail(g, STATE_ERROR, "nothing asks scanners");
+	return report_gather(g);
 }
 
 /* ---- to be kept, and back ---- */
@@ -168,7 +168,8 @@ module_tell(const struct dossier *d, const struct exhibit *x, int64_t now, struc
 	case EVIDENCE_IMAGE:
 		return image_tell(x->configs, x->n_configs, now, a, facts);
 	case EVIDENCE_REPORT:
-		return report_tell(x->reports, x->n_reports, NULL, span_of(d->facts->image), d->digest, now, a, facts);
+		return report_tell(x->reports, x->n_reports, d->facts->setup->config->exemptions, span_of(d->facts->image), d->digest, now, a,
+		    facts);
 	case EVIDENCE_SIGNATURES:
 	case EVIDENCE_MALWARE:
 	case EVIDENCE_KIND_MAX:

@@ -181,6 +181,10 @@ void subject_learned(struct evidence *e, struct gathering *g, struct exhibit *x)
 void evidence_expire(struct evidence *e, int64_t now_ms);
 void text_unref(struct text *t);
 
+/* ---- report.c ---- */
+/* Asks scanners and waits for them. NULL: out of memory. */
+struct exhibit *report_gather(struct gathering *g);
+
 /* ---- malware.c ---- */
 /* It goes on by itself, on other threads, and ends by gathering_end(). */
 void malware_gather(struct gathering *g);
