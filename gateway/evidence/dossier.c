@@ -139,13 +139,13 @@ dossier_unref(struct dossier *d)
 
 /* What stands in the dossier of one kind. */
 static void
-set_kind(struct dossier *d, unsigned k, struct exhibit *x, bool running, bool stale, int64_t now)
+set_kind(struct dossier *d, unsigned k, struct exhibit *x, bool stale, int64_t now)
 {
 	const struct exhibit *good = x == NULL ? NULL : exhibit_known(x) ? x : x->good;
 
 	d->facts->of[k] = x == NULL ? NULL : exhibit_ref(x);
 	d->until[k] = x == NULL ? now : x->until;
-	if (running || x == NULL || stale) {
+	if (x == NULL || stale) {
 		d->state[k] = good != NULL ? STATE_STALE : STATE_PENDING;
 		d->until[k] = now;
 		snprintf(d->why[k], sizeof d->why[k], "%s", good != NULL ? "what is known is old, and being made anew" : "not known yet");
@@ -157,7 +157,7 @@ set_kind(struct dossier *d, unsigned k, struct exhibit *x, bool running, bool st
 
 struct dossier *
 dossier_new(const char *digest, struct setup *s, const struct config_upstream *u, struct span repository, unsigned kinds,
-    struct exhibit *const of[static EVIDENCE_KIND_MAX], unsigned running, unsigned stale, int64_t now)
+    struct exhibit *const of[static EVIDENCE_KIND_MAX], unsigned stale, int64_t now)
 {
 	struct dossier *d = calloc(1, sizeof *d + sizeof *d->facts);
 
@@ -171,7 +171,7 @@ dossier_new(const char *digest, struct setup *s, const struct config_upstream *u
 	snprintf(d->facts->image, sizeof d->facts->image, "%s/%.*s", u->alias, SPAN_FMT(repository));
 	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
 		if ((kinds & 1u << k) != 0)
-			set_kind(d, k, of[k], (running & 1u << k) != 0, (stale & 1u << k) != 0, now);
+			set_kind(d, k, of[k], (stale & 1u << k) != 0, now);
 	return d;
 }
 

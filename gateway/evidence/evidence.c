@@ -10,6 +10,8 @@
 #include "gateway/evidence/parts.h"
 #include "policy/hash.h"
 
+#define REFRESH_PART 10 /* of its life is left: time to make it anew */
+
 /* ---- texts ---- */
 
 static struct text *
@@ -148,6 +150,18 @@ is_good(const struct subject *s, unsigned kind, const struct setup *setup, const
 	return strcmp(version, x->version) == 0;
 }
 
+/* Those of `kinds` that are not good. */
+static unsigned
+not_good(const struct subject *s, unsigned kinds, const struct setup *setup, const struct config_upstream *u, int64_t now)
+{
+	unsigned out = 0;
+
+	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
+		if ((kinds & 1u << k) != 0 && !is_good(s, k, setup, u, now))
+			out |= 1u << k;
+	return out;
+}
+
 /* ---- answering; the lock is held ---- */
 
 static void
@@ -162,13 +176,10 @@ static void
 answer(struct subject *s, struct evidence_ask *a)
 {
 	int64_t now = time(NULL);
-	unsigned stale = 0;
+	unsigned stale = s == NULL ? 0 : not_good(s, a->kinds, a->setup, a->upstream, now);
 
-	for (unsigned k = 0; k < EVIDENCE_KIND_MAX && s != NULL; k++)
-		if ((a->kinds & 1u << k) != 0 && !is_good(s, k, a->setup, a->upstream, now))
-			stale |= 1u << k;
 	a->dossier = s == NULL ? NULL
-			       : dossier_new(a->digest, a->setup, a->upstream, a->repository, a->kinds, s->of, s->running, stale, now);
+			       : dossier_new(a->digest, a->setup, a->upstream, a->repository, a->kinds, s->of, stale, now);
 	a->mail.deliver = on_answer;
 	mailbox_post(a->reply_to, &a->mail);
 }
@@ -237,6 +248,7 @@ set_exhibit(struct evidence *e, struct subject *s, struct exhibit *x)
 	size_t was = old == NULL ? 0 : old->size + (old->good == NULL ? 0 : old->good->size);
 
 	forget_dossier(s);
+	s->seen[x->kind] = 0;
 	s->of[x->kind] = x;
 	s->size += size - was;
 	e->subjects_size += size - was;
@@ -250,6 +262,13 @@ good_of(struct exhibit *x)
 	if (x == NULL)
 		return NULL;
 	return exhibit_known(x) ? x : x->good;
+}
+
+/* Does it have to wait for what is under way? */
+static bool
+must_wait(const struct subject *s, const struct evidence_ask *a)
+{
+	return (s->running & not_good(s, a->kinds, a->setup, a->upstream, time(NULL))) != 0;
 }
 
 /* Without work: nobody can say, or there is too much to do. */
@@ -268,7 +287,7 @@ settle(struct evidence *e, struct subject *s, unsigned kind, enum evidence_state
 }
 
 static void
-start(struct evidence *e, struct subject *s, unsigned kind, const struct evidence_ask *a, struct text *text)
+start(struct evidence *e, struct subject *s, unsigned kind, struct setup *setup, const struct config_upstream *u, struct text *text)
 {
 	static const enum lane lanes[EVIDENCE_KIND_MAX] = { [EVIDENCE_REPORT] = LANE_REPORT };
 	int64_t now = time(NULL);
@@ -276,7 +295,7 @@ start(struct evidence *e, struct subject *s, unsigned kind, const struct evidenc
 	struct exhibit *good;
 	char version[72];
 
-	if (!version_of(a->setup, a->upstream, (enum evidence_kind)kind, version)) {
+	if (!version_of(setup, u, (enum evidence_kind)kind, version)) {
 		settle(e, s, kind, STATE_NONE, EXHIBIT_FOREVER, "nothing is configured that could tell");
 		return;
 	}
@@ -294,8 +313,9 @@ start(struct evidence *e, struct subject *s, unsigned kind, const struct evidenc
 		return;
 	}
 	/* a hand that takes it needs the lock that we hold */
-	g->setup = setup_ref(a->setup);
-	g->upstream = a->upstream;
+	g->setup = setup_ref(setup);
+	g->upstream = u;
+	g->ahead = is_good(s, kind, setup, u, now);
 	g->text = text;
 	if (text != NULL)
 		atomic_fetch_add_explicit(&text->refs, 1, memory_order_relaxed);
@@ -308,11 +328,11 @@ start(struct evidence *e, struct subject *s, unsigned kind, const struct evidenc
 static void
 start_all(struct evidence *e, struct subject *s, const struct evidence_ask *a, struct text *text)
 {
-	int64_t now = time(NULL);
+	unsigned kinds = not_good(s, a->kinds & ~s->running, a->setup, a->upstream, time(NULL));
 
 	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
-		if ((a->kinds & ~s->running & 1u << k) != 0 && !is_good(s, k, a->setup, a->upstream, now))
-			start(e, s, k, a, text);
+		if ((kinds & 1u << k) != 0)
+			start(e, s, k, a->setup, a->upstream, text);
 }
 
 void
@@ -332,7 +352,7 @@ evidence_ask(struct evidence *e, struct evidence_ask *a)
 	if (s != NULL && a->lifts_block)
 		s->lift |= a->kinds;
 	if (a->reply_to != NULL) {
-		if (s == NULL || (s->running & a->kinds) == 0 || a->wait_ms == 0)
+		if (s == NULL || a->wait_ms == 0 || !must_wait(s, a))
 			answer(s, a);
 		else
 			wait_for(e, s, a);
@@ -359,14 +379,21 @@ void
 subject_learned(struct evidence *e, struct gathering *g, struct exhibit *x)
 {
 	struct subject *s = g->subject;
+	int64_t now = time(NULL);
 
 	pthread_mutex_lock(&e->lock);
 	s->running &= ~(1u << g->kind);
+	/* ahead of time, and in vain: what is there is good for a while */
+	if (x != NULL && !exhibit_known(x) && g->ahead && is_good(s, g->kind, g->setup, g->upstream, now)) {
+		s->again[g->kind] = now + g->setup->config->evidence.retry;
+		exhibit_unref(x);
+		x = NULL;
+	}
 	if (x != NULL)
 		set_exhibit(e, s, x);
 	for (struct evidence_ask *a = s->asks, *next; a != NULL; a = next) {
 		next = a->next;
-		if ((s->running & a->kinds) != 0)
+		if (must_wait(s, a))
 			continue;
 		unwait(a);
 		answer(s, a);
@@ -379,6 +406,38 @@ subject_learned(struct evidence *e, struct gathering *g, struct exhibit *x)
 
 /* ---- finding ---- */
 
+/* Under the setup in force; looked up by number, for every pull that is gated comes by here. */
+static bool
+is_good_now(struct evidence *e, struct subject *s, unsigned kind, const struct config_upstream *u, int64_t now)
+{
+	if (s->seen[kind] == e->generation)
+		return now < s->of[kind]->until;
+	if (!is_good(s, kind, e->setup, u, now))
+		return false;
+	s->seen[kind] = e->generation;
+	return true;
+}
+
+/* What will soon not be good any more is made anew while it is, if anybody still asks for it. */
+static void
+refresh(struct evidence *e, struct subject *s, unsigned kinds, const struct config_upstream *u, int64_t now)
+{
+	const struct config *c = e->setup->config;
+
+	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++) {
+		const struct exhibit *x = s->of[k];
+
+		if ((kinds & ~s->running & 1u << k) == 0 || !exhibit_known(x) || x->until == EXHIBIT_FOREVER || now < s->again[k])
+			continue;
+		if (x->until - now > (x->until - x->at) / REFRESH_PART)
+			continue;
+		/* its own upstream: the place may be of another setup */
+		for (size_t i = 0; i < c->n_upstream; i++)
+			if (strcmp(c->upstream[i].registry, u->registry) == 0)
+				start(e, s, k, e->setup, &c->upstream[i], NULL);
+	}
+}
+
 /* The lock is held: a dossier of all that is good. */
 static struct dossier *
 dossier_of(struct evidence *e, struct subject *s, const struct evidence_place *at, int64_t now)
@@ -386,12 +445,12 @@ dossier_of(struct evidence *e, struct subject *s, const struct evidence_place *a
 	unsigned kinds = 0;
 
 	for (unsigned k = 0; k < EVIDENCE_KIND_MAX; k++)
-		if (is_good(s, k, e->setup, at->upstream, now))
+		if (is_good_now(e, s, k, at->upstream, now))
 			kinds |= 1u << k;
 	if (s->dossier != NULL && (s->dossier->kinds != kinds || s->dossier->facts->setup != e->setup))
 		forget_dossier(s);
 	if (s->dossier == NULL && kinds != 0)
-		s->dossier = dossier_new(s->digest, e->setup, at->upstream, at->repository, kinds, s->of, 0, 0, now);
+		s->dossier = dossier_new(s->digest, e->setup, at->upstream, at->repository, kinds, s->of, 0, now);
 	return s->dossier;
 }
 
@@ -409,6 +468,7 @@ evidence_find(struct evidence *e, const struct evidence_place *at, unsigned kind
 			dossier_ref(d);
 			unlink_use(e, s);
 			link_use(e, s);
+			refresh(e, s, kinds, at->upstream, now);
 		} else {
 			d = NULL;
 		}
@@ -430,6 +490,7 @@ evidence_start(const struct evidence_env *env, struct setup *s, char *err, size_
 	}
 	e->env = *env;
 	e->setup = setup_ref(s);
+	e->generation = 1;
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_mutex_init(&e->test_lock, NULL);
 	pthread_cond_init(&e->answered, NULL);
@@ -455,6 +516,7 @@ evidence_follow(struct evidence *e, struct setup *s)
 	pthread_mutex_lock(&e->lock);
 	old = e->setup;
 	e->setup = setup_ref(s);
+	e->generation++;
 	pthread_mutex_unlock(&e->lock);
 	setup_unref(old);
 }

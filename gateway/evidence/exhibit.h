@@ -53,11 +53,11 @@ struct dossier_facts {
 };
 
 /*
- * Of what there is: of[] are borrowed (a reference is taken), `running` are the kinds still under way. NULL: out of memory.
- * `stale`: the kinds whose exhibit is not good any more.
+ * Of what there is: of[] are borrowed (a reference is taken). stale: the kinds whose exhibit is not there, or not good any more. NULL:
+ * out of memory.
  */
 struct dossier *dossier_new(const char *digest, struct setup *s, const struct config_upstream *u, struct span repository, unsigned kinds,
-    struct exhibit *const of[static EVIDENCE_KIND_MAX], unsigned running, unsigned stale, int64_t now) NONNULL(1, 2, 3) WUNRES;
+    struct exhibit *const of[static EVIDENCE_KIND_MAX], unsigned stale, int64_t now) NONNULL(1, 2, 3) WUNRES;
 
 /* To be kept and back: what dossier_tell() needs. NULL: out of memory, or not what exhibit_save() made. */
 char *exhibit_save(const struct exhibit *x) NONNULL(1) WUNRES;

@@ -70,6 +70,8 @@ struct subject {
 	unsigned running;		/* (lock) kinds under way; it stays as long as there are any */
 	unsigned lift;			/* (lock) its block ends with these kinds */
 	struct evidence_ask *asks;	/* (lock) who waits */
+	uint64_t seen[EVIDENCE_KIND_MAX];	/* (lock) the setup, by e->generation, that its exhibit is known to be good under */
+	int64_t again[EVIDENCE_KIND_MAX];	/* (lock) seconds: not made anew ahead of time before */
 	struct dossier *dossier;	/* (lock) of all that is good; NULL: to be made */
 	size_t size;			/* (lock) of its exhibits */
 	char bytes[];
@@ -91,6 +93,7 @@ struct evidence {
 	_Atomic bool stopping;
 	bool closed;			/* (lock) no job is taken any more */
 	struct setup *setup;		/* (lock) in force; a reference */
+	uint64_t generation;		/* (lock) of it */
 	struct subject *bucket[SUBJECT_BUCKETS];	/* (lock) */
 	struct subject *newest, *oldest;	/* (lock) */
 	unsigned n_subjects;		/* (lock) */
@@ -154,6 +157,7 @@ struct gathering {
 	struct reach reach;
 	struct arena *arena;		/* its own manifest, and lists */
 	struct exhibit *good;		/* a reference: what was known before */
+	bool ahead;			/* what is known is good, and will soon not be */
 	struct parts *parts;		/* MALWARE: see malware.c */
 };
 /* What evidence of this kind rests on now: rules, scanners, trust. False: nothing is configured, nobody can say. */

@@ -20,7 +20,7 @@ dossier_of(struct exhibit *x)
 	struct exhibit *of[EVIDENCE_KIND_MAX] = { NULL };
 
 	of[x->kind] = x;
-	return dossier_new(digest, &setup, &upstream, SPAN("a/b"), 1u << x->kind, of, 0, 0, 1000);
+	return dossier_new(digest, &setup, &upstream, SPAN("a/b"), 1u << x->kind, of, 0, 1000);
 }
 
 static void
