@@ -43,6 +43,8 @@ version_of(const struct setup *s, const struct config_upstream *u, enum evidence
 			return false;
 		for (size_t i = 0; i < u->n_scanners; i++)
 			h = mix(h, u->scanners[i]);
+		for (size_t i = 0; i < c->n_scanner; i++)
+			h = mix(mix(h, c->scanner[i].alias), c->scanner[i].url == NULL ? "" : c->scanner[i].url);
 		break;
 	case EVIDENCE_SIGNATURES:
 		if (!module_trust(c, &h))

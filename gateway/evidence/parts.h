@@ -5,6 +5,7 @@
  *   hands.c      threads: lanes of jobs, and the desk, where mail arrives and time passes
  *   gather.c     one kind of evidence about one digest, from what is kept or from the registry
  *   malware.c    each blob of an image once, wherever it is listed
+ *   report.c     what all scanners of an upstream say
  *   keep.c       rows of the ledger's database
  *   reach.c      bytes from the registry
  *   outcome.c    what follows: events, blocks that end
@@ -106,6 +107,7 @@ struct evidence {
 	pthread_mutex_t test_lock;
 	struct setup *tested;		/* under test_lock: whose; a reference */
 	bool fit;			/* under test_lock */
+	uint64_t engine_version;	/* under test_lock: hash of what it calls itself */
 	char unfit[256];		/* under test_lock: why */
 	int64_t test_again;		/* under test_lock: seconds */
 	/* the desk */

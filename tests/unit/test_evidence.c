@@ -666,6 +666,7 @@ changes(void)
 	atomic_store(&version, "2");
 	atomic_store(&unfit, 1);
 	evidence->test_again = 0;
+	evidence_follow(evidence, &setup);
 	CHECK(find("c", m.digest, MALWARE) == NULL);
 	CHECK(ends("c", &m, STATE_STALE, "the engine is not fit: clamd is away"));
 	d = ask("c", m.digest, MALWARE, 20000);
@@ -679,12 +680,14 @@ changes(void)
 	CHECK(ends("c", &m, STATE_PASS, "") && ends("c", &fresh, STATE_PASS, ""));
 	/* nothing scans: nobody can say */
 	atomic_store(&no_engine, 1);
+	evidence_follow(evidence, &setup);
 	CHECK(ends("c", &none, STATE_NONE, ""));
 	d = find("c", none.digest, MALWARE);
 	CHECK(d != NULL && dossier_tell(d, time(NULL), a, facts) && facts[KEY_SCAN_MALWARE].state == FACT_UNKNOWN &&
 	    span_eq(facts[KEY_SCAN_STATUS].value, SPAN("none")));
 	dossier_unref(d);
 	atomic_store(&no_engine, 0);
+	evidence_follow(evidence, &setup);
 	CHECK(find("c", none.digest, MALWARE) == NULL && ends("c", &none, STATE_PASS, ""));
 	arena_free(a);
 }
@@ -709,6 +712,43 @@ kinds(void)
 	CHECK(d != NULL);
 	dossier_unref(d);
 	CHECK(evidence_count(evidence, EVIDENCE_REPORT, STATE_PASS) > 0 && evidence_queued(evidence) == 0);
+}
+
+/* Asked for in the last tenth of its life: made anew, and nobody waits for it. */
+static bool
+is_new(void *ctx)
+{
+	struct dossier *d = find("n", ctx, MALWARE);
+	bool yes = d != NULL && d->until[EVIDENCE_MALWARE] > time(NULL) + 3000;
+
+	dossier_unref(d);
+	return yes;
+}
+
+static void
+ahead(void)
+{
+	struct image m = push("n", LAYERS("SLOW 9"), false);
+	int before;
+
+	atomic_store(&gate, 1);
+	config.evidence.fresh = 3600;
+	CHECK(ends("n", &m, STATE_PASS, ""));
+	before = atomic_load(&scans);
+	CHECK(is_new(m.digest) && atomic_load(&scans) == before);
+	/* nearly over */
+	pthread_mutex_lock(&evidence->lock);
+	for (struct subject *s = evidence->newest; s != NULL; s = s->older)
+		if (strcmp(s->digest, m.digest) == 0) {
+			s->of[EVIDENCE_MALWARE]->until = time(NULL) + 30;
+			dossier_unref(s->dossier);
+			s->dossier = NULL;
+		}
+	pthread_mutex_unlock(&evidence->lock);
+	config.evidence.fresh = 7200;
+	CHECK(!is_new(m.digest) && ends("n", &m, STATE_PASS, ""));
+	CHECK(soon(is_new, m.digest) && atomic_load(&scans) == before + 2);
+	config.evidence.fresh = 3600;
 }
 
 /* ---- restarts ---- */
@@ -887,6 +927,7 @@ main(void)
 	at_hand();
 	changes();
 	kinds();
+	ahead();
 	restarts();
 	lifted();
 	close_world();
