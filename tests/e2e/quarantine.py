@@ -12,6 +12,10 @@ LAYER = b"a layer"
 CONFIG = b"{}"
 IMAGE = labs.manifest(LAYER, config=CONFIG, note="bad")
 OTHER = labs.manifest(LAYER, config=CONFIG, note="good")
+INDEX = json.dumps({"schemaVersion": 2, "mediaType": labs.OCI_INDEX, "manifests": [
+    {"mediaType": labs.OCI_MANIFEST, "digest": labs.digest_of(m), "size": len(m), "platform": {"os": "linux", "architecture": a}}
+    for m, a in ((IMAGE, "amd64"), (OTHER, "arm64"))]}).encode()
+ACCEPT = {"Accept": f"{labs.OCI_MANIFEST}, {labs.OCI_INDEX}"}
 NOBODY = "sha256:" + "0" * 64
 
 
@@ -58,6 +62,51 @@ def changes(report, g):
     report.ok(status == 0 and "was not blocked" in out and bad in blocked(g), "release is of a repository's pushes, not of a quarantine", out + err)
 
 
+def refused(report, g, token):
+    """What is quarantined is given to nobody, however it is asked for, within a second; and what runs is cut."""
+    image, layer, index, other = (labs.digest_of(x) for x in (IMAGE, LAYER, INDEX, OTHER))
+    ways = {"by tag": "/v2/app/manifests/v1", "by digest": f"/v2/app/manifests/{image}", "in an index": "/v2/app/manifests/multi",
+            "in an index by digest": f"/v2/app/manifests/{index}"}
+    for name, target in ways.items():
+        for method in ("GET", "HEAD"):
+            r = g.request(method, target, token["dev"], ACCEPT)
+            report.ok(r.status == 403, f"{method} {name} is refused", repr(r))
+    r = g.request("PUT", "/v2/app/manifests/again", token["ci"], KIND, IMAGE)
+    report.ok(r.status == 403, "it cannot be pushed again", repr(r))
+    r = g.request("GET", "/v2/app/manifests/v2", token["dev"], ACCEPT)
+    report.ok(r.status == 200, "another image of the same layers is given", repr(r))
+    quarantine(g, "add", layer)
+    for name, target in {"the layer": f"/v2/app/blobs/{layer}", "an image that has it": "/v2/app/manifests/v2",
+                         "that image by digest": f"/v2/app/manifests/{other}"}.items():
+        r = g.request("GET", target, token["dev"], ACCEPT)
+        report.ok(r.status == 403, f"a layer in quarantine: {name} is refused", repr(r))
+    r = g.request("POST", f"/v2/app/other/blobs/uploads/?mount={layer}&from=app", token["ci"])
+    report.ok(r.status in (202, 403), "... and not mounted elsewhere", repr(r))
+    quarantine(g, "remove", layer)
+    r = g.request("GET", "/v2/app/manifests/v2", token["dev"], ACCEPT)
+    report.ok(r.status == 200, "the layer is free: its image is given again", repr(r))
+
+
+def cut(report, g, token):
+    """A download that runs when its digest is quarantined does not come to its end."""
+    large = os.urandom(64 << 20)
+    digest = labs.digest_of(large)
+    report.ok(g.upload("app", large, token["ci"]).status == 201, "a large blob is pushed")
+    c = g.client()
+    try:
+        c.send((f"GET /v2/app/blobs/{digest} HTTP/1.1\r\nHost: {labs.HOST}\r\nAuthorization: Bearer {token['dev']}\r\n\r\n").encode())
+        c.until(b"\r\n\r\n")
+        quarantine(g, "add", digest)
+        try:
+            n = len(c.exactly(len(large)))
+        except labs.Closed as e:
+            n = len(e.received)
+        report.ok(n < len(large), "a download that runs is cut", f"{n} bytes came")
+    finally:
+        c.close()
+    quarantine(g, "remove", digest)
+
+
 def lasts(report, g):
     """A block that was said to be done survives everything."""
     bad = labs.digest_of(IMAGE)
@@ -77,8 +126,9 @@ def lasts(report, g):
             g.stop(signal.SIGKILL)
             report.ok(digest in blocked(g), f"the last one before kill -9 number {n // 5 + 1} is there")
             g.start()
-    labs.wait_for(lambda: g.events("quarantine.removed"))
-    report.ok(len(g.events("quarantine.removed")) == 1, "quarantine.removed is an event", repr(g.events("quarantine.")))
+    removed = lambda: [e for e in g.events("quarantine.removed") if e["registry"]["digest"] == NOBODY]
+    labs.wait_for(removed)
+    report.ok(len(removed()) == 1, "quarantine.removed is an event", repr(removed()))
 
 
 def pulled(report, g, token):
@@ -120,8 +170,12 @@ def run(lab, report):
         report.ok(g.upload("app", blob, token["ci"]).status == 201, "a blob is pushed")
     for tag, image in (("v1", IMAGE), ("v2", OTHER)):
         report.ok(g.request("PUT", f"/v2/app/manifests/{tag}", token["ci"], KIND, image).status == 201, f"app:{tag} is pushed")
+    r = g.request("PUT", "/v2/app/manifests/multi", token["ci"], {"Content-Type": labs.OCI_INDEX}, INDEX)
+    report.ok(r.status == 201, "an index of both", repr(r))
     pulled(report, g, token)
     changes(report, g)
+    refused(report, g, token)
+    cut(report, g, token)
     lasts(report, g)
     ok, said = g.verify()
     report.ok(ok, "the chain of events holds", said)
