@@ -239,7 +239,7 @@ const struct config_option config_options[] = {
 	{ SECTION_EVIDENCE, OPTION_TIME, "retry", "15 s", "1 s", "1 h", PLAIN(config, evidence.retry),
 	    "what could not be learned is tried again after this, when it is asked for" },
 	{ SECTION_EVIDENCE, OPTION_STRING, "exceptions", "", STRING(config, evidence.exceptions),
-	    "JSON file of vulnerabilities that do not count: with owner, reason and expiry (deploy/guides/scanning.md)" },
+	    "JSON file of vulnerabilities that do not count: with owner, reason and expiry (deploy/guides/vulnerabilities.md)" },
 	{ SECTION_EVIDENCE, OPTION_STRINGS, "vex", "", LIST_OF(evidence, vex),
 	    "OpenVEX files: what they call not_affected or fixed does not count; * and ? match as in a shell" },
 	{ SECTION_EVIDENCE, OPTION_STRING, "kev", "", STRING(config, evidence.kev),
