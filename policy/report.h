@@ -35,7 +35,7 @@ struct report_finding {
 
 /* One report, as a source gave it. Spans live in the arena it was read into. */
 struct report {
-	enum {
+	enum report_status {
 		REPORT_FAILED = 0,	/* not a report, or the source says that it failed: why */
 		REPORT_PENDING,		/* it is being made: ask again */
 		REPORT_ABSENT,		/* the source knows nothing of this image: unknown, not clean */

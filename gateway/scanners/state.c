@@ -40,7 +40,7 @@ go_on(struct scan_state *st)
 /* ---- the end ---- */
 
 void
-state_fail(struct scan_state *st, int status, const char *fmt, ...)
+state_fail(struct scan_state *st, enum report_status status, const char *fmt, ...)
 {
 	struct report *r = &st->job->report;
 	char why[sizeof r->why];
@@ -70,7 +70,7 @@ message_of(const json_t *o)
 }
 
 void
-state_fail_answer(struct scan_state *st, int status, const char *whose)
+state_fail_answer(struct scan_state *st, enum report_status status, const char *whose)
 {
 	char err[JSON_ERROR_TEXT_LENGTH + 64];
 	json_t *o = st->errand.answer_n > 0 && st->errand.answer_n <= 65536 ? json_strict(state_answer(st), 16, err, sizeof err, NULL) : NULL;

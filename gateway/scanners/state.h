@@ -85,9 +85,9 @@ void state_read(struct scan_state *st, bool (*read)(struct scan_state *st), void
 /* done(). st is gone. */
 void state_end(struct scan_state *st) NONNULL(1);
 /* The report is none: then state_end(). */
-void state_fail(struct scan_state *st, int status, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
+void state_fail(struct scan_state *st, enum report_status status, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
 /* "whose answered 500: message", with {"error":{"message"}}, {"errors":[{"message"}]} or {"message"} of the answer. */
-void state_fail_answer(struct scan_state *st, int status, const char *whose) NONNULL(1, 3);
+void state_fail_answer(struct scan_state *st, enum report_status status, const char *whose) NONNULL(1, 3);
 
 /* The answer's body. */
 struct span state_answer(const struct scan_state *st) NONNULL(1);

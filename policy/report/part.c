@@ -12,7 +12,7 @@
 #include "policy/scalar.h"
 
 bool
-part_fail(struct report_reader *p, int status, const char *fmt, ...)
+part_fail(struct report_reader *p, enum report_status status, const char *fmt, ...)
 {
 	va_list ap;
 

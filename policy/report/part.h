@@ -20,7 +20,7 @@ struct report_reader {
 };
 
 /* The report is none: out->status and why; what was read of it is gone. Always false. */
-bool part_fail(struct report_reader *p, int status, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
+bool part_fail(struct report_reader *p, enum report_status status, const char *fmt, ...) NONNULL(1, 3) PRINTF(3, 4);
 /* False only when memory is over: what the public readers return. */
 bool part_done(struct report_reader *p) NONNULL(1);
 

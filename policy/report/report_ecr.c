@@ -23,7 +23,7 @@ static const char *const status_keys[] = { "status", "description" };
 
 static const struct {
 	struct span word;
-	int status;
+	enum report_status status;
 } statuses[] = {
 	{ { "COMPLETE", 8 }, REPORT_HERE },
 	{ { "ACTIVE", 6 }, REPORT_HERE },
@@ -39,7 +39,7 @@ static const struct {
 
 struct page {
 	uint32_t seen, lists;		/* members of the page, of imageScanFindings */
-	int status;
+	enum report_status status;
 	struct span word, description;
 	int64_t completed, source;
 	struct span error;

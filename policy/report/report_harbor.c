@@ -70,7 +70,7 @@ read_counts(struct report_reader *p, const json_t *summary)
 
 /* ---- an overview ---- */
 
-static int
+static enum report_status
 status_of(struct span s)
 {
 	if (span_eq_nocase(s, SPAN("Success")))
@@ -106,12 +106,12 @@ static bool
 read_overview(struct report_reader *p, const json_t *overview)
 {
 	const json_t *best = NULL, *o;
-	int best_status = REPORT_ABSENT;
+	enum report_status best_status = REPORT_ABSENT;
 	struct span word = SPAN("NotScanned");
 	const char *key;
 
 	json_object_foreach((json_t *)(uintptr_t)overview, key, o) {
-		int status;
+		enum report_status status;
 
 		if (!is_report_type(key))
 			continue;
