@@ -54,6 +54,7 @@ config_free(struct config *c)
 	revoked_free(c->revoked);
 	accounts_free(c->accounts);
 	exemptions_free(c->exemptions);
+	trust_free(c->trust_store);
 	policy_unref(c->policy);
 	arena_free(c->arena);
 	free(c);

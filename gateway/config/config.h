@@ -26,6 +26,7 @@
 #include "policy/policy.h"
 #include "policy/preset.h"
 #include "policy/report.h"
+#include "policy/signature/signature.h"
 #include "policy/span.h"
 
 enum client_certificate { CLIENT_CERTIFICATE_NONE = 0, CLIENT_CERTIFICATE_OPTIONAL, CLIENT_CERTIFICATE_REQUIRED };
@@ -254,6 +255,7 @@ struct config {
 	struct token_service *token_service;	/* NULL: none, or (check) its key is not there yet */
 	struct revoked *revoked;	/* NULL: nobody */
 	struct accounts *accounts;	/* NULL: none */
+	struct trust *trust_store;	/* of the section trust; NULL: nobody's signatures count */
 	struct exemptions *exemptions;	/* of evidence.exceptions, vex and kev; NULL: none of them is configured */
 };
 

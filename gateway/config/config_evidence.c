@@ -231,6 +231,7 @@ config_load_evidence(struct config_reader *r)
 	struct config *c = r->config;
 
 	config_load_exemptions(r);
+	config_load_signers(r);
 	for (size_t i = 0; i < c->n_scanner; i++) {
 		struct config_place scanner = config_place_of(r, SECTION_SCANNER, i);
 

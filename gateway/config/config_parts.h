@@ -139,6 +139,10 @@ void config_load_evidence(struct config_reader *r) NONNULL(1);
 /* config->exemptions, of the files that the section evidence names. */
 void config_load_exemptions(struct config_reader *r) NONNULL(1);
 
+/* ---- config_signers.c ---- */
+/* config->trust_store, of the section trust. */
+void config_load_signers(struct config_reader *r) NONNULL(1);
+
 /* ---- config_issuer.c ---- */
 void config_check_issuers(struct config_reader *r) NONNULL(1);
 void config_load_issuers(struct config_reader *r) NONNULL(1);

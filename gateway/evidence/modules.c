@@ -3,9 +3,12 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "gateway/evidence/collect.h"
 #include "gateway/evidence/parts.h"
 
 #include <stdio.h>
+
+#include "policy/hash.h"
 
 /* ---- the malware engine ---- */
 
@@ -48,15 +51,16 @@ module_scan(const struct engine *e, scan_read *read, void *ctx, uint64_t size, c
 bool
 module_trust(const struct config *c, uint64_t *h)
 {
-	(void)c;
-	(void)h;
-	return false;
+	if (c->trust_store == NULL)
+		return false;
+	*h = hash_mix(*h ^ hash_span(span_of(trust_hash(c->trust_store))));
+	return true;
 }
 
 struct exhibit *
 module_signatures(struct gathering *g)
 {
-	return gathering_fail(g, STATE_ERROR, "nothing verifies signatures");
+	return collect_signatures(g);
 }
 
 /* ---- configs and reports ---- */
@@ -97,7 +101,7 @@ module_save(const struct exhibit *x, json_t *o)
 	if (x->kind == EVIDENCE_MALWARE || !exhibit_known(x))
 		return true;
 	if (x->kind == EVIDENCE_SIGNATURES)
-		return false;
+		return json_object_set_new(o, "proof", signature_save(x->proof)) == 0;
 	return json_object_set_new(o, "all", save_all(x)) == 0;
 }
 
@@ -139,11 +143,25 @@ load_reports(struct exhibit *x, const json_t *all)
 	return n > 0;
 }
 
+static bool
+load_proof(struct exhibit *x, const json_t *o)
+{
+	struct signature_proof *p = arena_zalloc(x->arena, 1, sizeof *p);
+
+	/* the state of a row is not believed against what stands in it */
+	if (p == NULL || !signature_load(o, x->arena, p) || (p->status == SIG_VERIFIED) != (x->state == STATE_PASS))
+		return false;
+	x->proof = p;
+	return true;
+}
+
 bool
 module_load(struct exhibit *x, const json_t *o)
 {
 	const json_t *all = json_object_get(o, "all");
 
+	if (x->kind == EVIDENCE_SIGNATURES)
+		return load_proof(x, json_object_get(o, "proof"));
 	if (!json_is_array(all))
 		return false;
 	switch (x->kind) {
@@ -171,6 +189,7 @@ module_tell(const struct dossier *d, const struct exhibit *x, int64_t now, struc
 		return report_tell(x->reports, x->n_reports, d->facts->setup->config->exemptions, span_of(d->facts->image), d->digest, now, a,
 		    facts);
 	case EVIDENCE_SIGNATURES:
+		return signature_tell(x->proof, a, facts);
 	case EVIDENCE_MALWARE:
 	case EVIDENCE_KIND_MAX:
 		break;

@@ -141,6 +141,10 @@ bool certificates_pem(struct span pem, STACK_OF(X509) *to) NONNULL(2) WUNRES;
 bool key_hash(EVP_PKEY *key, unsigned char out[static 32]) WUNRES;
 void signing_clear(struct signing *s);
 
+/* ---- proof.c ---- */
+/* "verified", ...: as sig:Status says it. */
+const char *status_name(unsigned status) RETURNS_NONNULL PURE;
+
 /* ---- dsse.c ---- */
 /* The envelope's signings: by_key of them without certificate. False after miss(). */
 void envelope_judge(struct review *r, const json_t *envelope, struct signing *s, bool one_only);

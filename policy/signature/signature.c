@@ -79,6 +79,18 @@ signature_shape_of(const struct manifest *m)
 	return SIGNATURE_NONE;
 }
 
+bool
+signature_may_be(struct span artifact_type)
+{
+	/* of a manifest without artifactType a list says the type of its config */
+	if (artifact_type.n == 0 || span_eq(artifact_type, SPAN(IMAGE_CONFIG)) || span_eq(artifact_type, SPAN(EMPTY_CONFIG)))
+		return true;
+	for (size_t i = 0; i < COUNT(shapes); i++)
+		if (span_eq(artifact_type, span_of(shapes[i].artifact)))
+			return true;
+	return false;
+}
+
 /* ---- votes counted ---- */
 
 /* Different voters of a trust about one thing. */
@@ -284,11 +296,9 @@ tell_many(struct fact *f, const struct span *values, size_t n)
 bool
 signature_tell(const struct signature_proof *p, struct arena *a, struct fact facts[static KEY_MAX])
 {
-	static const char *const names[] = { [SIG_ERROR] = "error", [SIG_UNSIGNED] = "unsigned", [SIG_UNTRUSTED] = "untrusted",
-		[SIG_VERIFIED] = "verified" };
 	struct span level = p->slsa_level < 0 ? SPAN_NONE : arena_printf(a, "%d", p->slsa_level);
 
-	facts[KEY_SIG_STATUS] = (struct fact){ .state = FACT_PRESENT, .value = span_of(names[p->status]) };
+	facts[KEY_SIG_STATUS] = (struct fact){ .state = FACT_PRESENT, .value = span_of(status_name(p->status)) };
 	tell_many(&facts[KEY_SIG_KEYS], p->keys, p->n_keys);
 	tell_many(&facts[KEY_SIG_IDENTITIES], p->identities, p->n_identities);
 	tell_many(&facts[KEY_SIG_ISSUERS], p->issuers, p->n_issuers);

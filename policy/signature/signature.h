@@ -1,7 +1,7 @@
 /*
  * signature.h - signatures and attestations of images, verified: bytes, trust and a clock value in, what is proved out.
  *
- * cosign simple signing, Sigstore bundle v0.3, DSSE with in-toto statements, Notation (JWS; COSE says that it is not read).
+ * cosign simple signing, Sigstore bundle v0.3, DSSE with in-toto statements, Notation (JWS; of COSE it is said that it is not read).
  * A signature counts only when all of it holds: the subject's digest is the one asked about, the key or the chain is of a trust that
  * is good for the repository, the time is known and within the certificate, no critical extension is unknown. What is not proved is
  * not told.
@@ -10,6 +10,8 @@
  */
 #ifndef TW_SIGNATURE_H
 #define TW_SIGNATURE_H
+
+#include <jansson.h>
 
 #include "policy/arena.h"
 #include "policy/attr.h"
@@ -49,13 +51,15 @@ enum signature_shape {
 	SIGNATURE_SBOM,		/* attached and not signed: proves nothing */
 };
 enum signature_shape signature_shape_of(const struct manifest *m) NONNULL(1) PURE;
+/* May a referrer with this artifactType be one? None given: it may. What is not need not be fetched. */
+bool signature_may_be(struct span artifact_type) PURE;
 
 /* One artifact: its manifest and the blobs it lists, in the order of its layers. The caller has checked their digests. */
 struct signature_artifact {
 	struct span bytes;
 	const struct manifest *manifest;
 	const struct span *layers;
-	bool by_tag;		/* found under sha256-<hex>.sig or .att: it has no subject */
+	bool by_tag;		/* found under sha256-<hex>.sig or .att: it need have no subject */
 };
 
 /* ---- what is proved ---- */
@@ -86,5 +90,9 @@ bool signature_verify(const struct trust *t, const struct signature_ask *q, stru
     NONNULL(1, 2, 3, 4) WUNRES;
 /* sig:Status Keys Identities Issuers, attest:Types BuilderIds SlsaLevel, sbom:Present. False: out of memory. */
 bool signature_tell(const struct signature_proof *p, struct arena *a, struct fact facts[static KEY_MAX]) NONNULL(1, 2, 3) WUNRES;
+
+/* To be kept and back; spans in the arena. NULL, false: out of memory, or not what signature_save() made. */
+json_t *signature_save(const struct signature_proof *p) NONNULL(1) WUNRES;
+bool signature_load(const json_t *o, struct arena *a, struct signature_proof *out) NONNULL(2, 3) WUNRES;
 
 #endif
