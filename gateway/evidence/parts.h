@@ -32,7 +32,7 @@
 #define VERDICT_BUCKETS	16384u
 #define VERDICTS_MAX	50000u		/* of blobs, in memory */
 #define JOBS_MAX	20000u		/* waiting in all lanes; more are an ERROR at once */
-#define LOOK_THREADS	2u		/* short fetches: manifests, configs, signatures */
+#define LOOK_THREADS	8u		/* short fetches: manifests, configs, signatures; one dead registry does not take all */
 #define REPORT_THREADS	8u		/* reports that are waited for at a time */
 #define SCAN_BLOBS_MAX	4096u		/* of one image, with all its children; more are UNSCANNABLE */
 #define TICK_US		20000		/* of the desk, while somebody waits */
