@@ -429,7 +429,7 @@ killed(unsigned ms)
 	int pipes[2], status;
 	struct ledger *l;
 	struct blocks *b;
-	unsigned n = 0;
+	unsigned n = 0, gone = 0;
 	pid_t pid;
 
 	if (pipe(pipes) != 0 || (pid = fork()) < 0)
@@ -459,10 +459,9 @@ killed(unsigned ms)
 
 		for (int k = 0; k < 32; k++)
 			snprintf(text + 7 + (size_t)k * 2, 3, "%02x", i);
-		if (blocks_find(b, REGISTRY, REPO, span_of(text)) != BLOCK_QUARANTINED)
-			CHECK(!"a block that was done is gone");
+		gone += blocks_find(b, REGISTRY, REPO, span_of(text)) != BLOCK_QUARANTINED;
 	}
-	CHECK(n > 0);
+	CHECK(n > 0 && gone == 0);
 	blocks_free(b);
 	ledger_close(l);
 	mailbox_free(box);
