@@ -82,6 +82,15 @@ part_object(struct report_reader *p, struct span text, const char *what, const c
 	return NULL;
 }
 
+bool
+part_plain_name(struct report_reader *p, const char *key)
+{
+	for (const char *c = key; *c != '\0'; c++)
+		if ((unsigned char)*c > '~')
+			return part_fail(p, REPORT_FAILED, "a member has a name that is not ASCII");
+	return true;
+}
+
 int
 part_member(struct report_reader *p, const char *key, struct span value, const char *const *known, size_t n, uint32_t *seen)
 {
@@ -101,7 +110,7 @@ part_member(struct report_reader *p, const char *key, struct span value, const c
 		(void)part_fail(p, REPORT_FAILED, "\"%s\" is another spelling of a member", key);
 		return -2;
 	}
-	v = part_value(p, value, key);
+	v = part_plain_name(p, key) ? part_value(p, value, key) : NULL;
 	if (v == NULL)
 		return -2;
 	json_decref(v);

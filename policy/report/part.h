@@ -37,6 +37,8 @@ bool part_is_object(struct report_reader *p, const json_t *o, const char *what, 
  */
 int part_member(struct report_reader *p, const char *key, struct span value, const char *const *known, size_t n, uint32_t *seen)
     NONNULL(1, 2, 4, 6) WUNRES;
+/* What json_walk.h does not look at: is a name plain ASCII, which all of the formats are? False after part_fail(). */
+bool part_plain_name(struct report_reader *p, const char *key) NONNULL(1, 2) WUNRES;
 /* Behind the last member. False after part_fail(). */
 bool part_end(struct report_reader *p, const struct json_walk *w, const char *what) NONNULL(1, 2, 3) WUNRES;
 

@@ -170,6 +170,8 @@ read_additions(struct report_reader *p, struct span text)
 	if (!json_walk_open(&w, text, '{'))
 		return part_fail(p, REPORT_FAILED, "it is no JSON object");
 	while (json_walk_next(&w, key, &value)) {
+		if (!part_plain_name(p, key))
+			return false;
 		if (!is_report_type(key))
 			return part_fail(p, REPORT_FAILED, "\"%s\" stands among reports", key);
 		for (unsigned i = 0; i < n; i++)
