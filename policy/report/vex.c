@@ -53,8 +53,11 @@ decoded(struct exemption_reader *r, struct span s)
 	for (size_t i = 0; i < s.n; i++) {
 		bool escape = s.p[i] == '%' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0;
 
-		to[out.n++] = escape ? (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2])) : s.p[i];
-		i += escape ? 2 : 0;
+		to[out.n++] = s.p[i];
+		if (!escape)
+			continue;
+		to[out.n - 1] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+		i += 2;
 	}
 	return out;
 }
