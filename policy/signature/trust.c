@@ -174,9 +174,11 @@ read_roots(struct report *e, struct trust_one *t, const struct trust_pem *pem)
 {
 	BIO *bio = BIO_new_mem_buf(pem->text.p, (int)pem->text.n);
 	size_t n = 0, roots = 0;
+	bool before = e->failed;
 	X509 *x;
 
 	mix(e, pem->text);
+	e->failed = false;
 	t->store = X509_STORE_new();
 	t->intermediates = sk_X509_new_null();
 	if (bio == NULL || t->store == NULL || t->intermediates == NULL)
@@ -192,6 +194,7 @@ read_roots(struct report *e, struct trust_one *t, const struct trust_pem *pem)
 		complain(e, "trust.%s.roots: %s: has no certificate that signed itself: no chain could end", t->alias, pem->name);
 	if (t->store != NULL)
 		X509_VERIFY_PARAM_set_auth_level(X509_STORE_get0_param(t->store), AUTH_LEVEL);
+	e->failed = e->failed || before;
 	BIO_free(bio);
 	ERR_clear_error();
 }

@@ -102,7 +102,8 @@ static void
 make_files(void)
 {
 	static const char *const copies[] = { "policy.json", "broken.json", "jwks.json", "no-keys.json", "their.test.json",
-		"exceptions.json", "exceptions-bad.json", "vex.json", "vex-bad.json", "kev.json" };
+		"exceptions.json", "exceptions-bad.json", "vex.json", "vex-bad.json", "kev.json", "cosign.pub",
+		"rsa1024.pub", "roots.pem" };
 	char *key;
 	size_t n = 0;
 
