@@ -94,7 +94,7 @@ deploy: $(B)/tidewaiter ## installation, unit, image, Kubernetes files and guide
 e2e-tsan: ## raw clients, skopeo and a mixed load through a gateway under ThreadSanitizer
 	@$(MAKE) --no-print-directory B=build/tsan OPT=-O1 SAN="$(TSAN)" all
 	@TSAN_OPTIONS=$${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1} TIDEWAITER=build/tsan/tidewaiter \
-	    tests/e2e/run reload bundle raw tokens registries vendors credentials lists faults hangups:100 tags removes quarantine manytags signatures drift observe explain:raw ready issuers clients:skopeo soak:0.3
+	    tests/e2e/run reload bundle raw tokens registries vendors credentials lists faults hangups:100 tags removes quarantine manytags signatures signed drift observe explain:raw ready issuers clients:skopeo soak:0.3
 
 # Go programs, from the Go module proxy: not part of `make test`, but of continuous integration where Go is there
 conformance: $(B)/tidewaiter ## the OCI conformance suite, at the registry and through the gateway (needs Go 1.24)

@@ -135,7 +135,7 @@ make_gateway(struct gateway *g, const struct config *c)
 static void
 make_evidence(struct gateway *g, struct setup *s)
 {
-	struct evidence_env env = { g->courier, g->ledger, g->spool, g->credentials, g->blocks };
+	struct evidence_env env = { g->courier, g->ledger, g->spool, g->credentials, g->blocks, g->grants };
 	char err[256];
 
 	g->evidence = evidence_start(&env, s, err, sizeof err);

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "gateway/evidence/grants.h"
 #include "gateway/evidence/parts.h"
 
 #define COLLECT_MEMORY	((size_t)256 << 20)
 #define COLLECT_BYTES	((int64_t)48 << 20)	/* of all artifacts of one image */
+#define PARENTS_MAX	4u			/* indexes that list it and are looked at */
 #define REFERRER_PAGES	16u
 #define REFERRERS_MAX	1024u			/* of all kinds; most are none of ours */
 
@@ -307,6 +309,63 @@ exhibit_of(struct gathering *g, const struct signature_proof *p)
 	return x;
 }
 
+/* All that is attached to this digest. False after give_up(). */
+static bool
+look(struct found *f, const char *digest, struct signature_proof *out)
+{
+	f->digest = digest;
+	f->n = 0;
+	f->bytes = 0;
+	return collect(f) && verify(f, (int64_t)time(NULL), out);
+}
+
+/* Does it list the subject? False after give_up(). */
+static bool
+is_parent(struct found *f, const struct grant *parent, bool *lists)
+{
+	struct span bytes, media_type;
+	enum pull_outcome outcome;
+	struct manifest m;
+	char err[160];
+
+	*lists = false;
+	if (is_blocked(f, span_of(parent->digest)))
+		return true;
+	outcome = reach_get(&f->g->reach, "manifests/", span_of(parent->digest), 0, EVIDENCE_MANIFEST, f->arena, &bytes, &media_type, err,
+	    sizeof err);
+	if (outcome == PULL_ABSENT)
+		return true;
+	if (outcome != PULL_OK)
+		return give_up(f, gathering_fail(f->g, STATE_ERROR, "the index that lists it: %s", err));
+	if (!manifest_read(bytes, media_type, f->arena, &m, err, sizeof err) || m.kind != MANIFEST_INDEX)
+		return true;
+	for (size_t i = 0; i < m.n_children; i++)
+		*lists = *lists || span_eq(m.children[i].digest, span_of(f->g->subject->digest));
+	return true;
+}
+
+/* A signature of an index is one of what it lists. Only those are known that went through here. False after give_up(). */
+static bool
+look_at_parents(struct found *f, struct signature_proof *p)
+{
+	const struct subject *s = f->g->subject;
+	struct grant found[GRANTS_MAX];
+	struct signature_proof other;
+	bool known, lists;
+	size_t n;
+
+	if (f->g->evidence->env.grants == NULL)
+		return true;
+	n = grants_find(f->g->evidence->env.grants, s->registry, s->repository, span_of(s->digest), found, &known);
+	for (size_t i = 0; i < n && i < PARENTS_MAX && p->status != SIG_VERIFIED; i++) {
+		if (!is_parent(f, &found[i], &lists) || (lists && !look(f, found[i].digest, &other)))
+			return false;
+		if (lists && other.status == SIG_VERIFIED)
+			*p = other;
+	}
+	return true;
+}
+
 struct exhibit *
 collect_signatures(struct gathering *g)
 {
@@ -317,9 +376,9 @@ collect_signatures(struct gathering *g)
 	if (f == NULL)
 		return NULL;
 	f->g = g;
-	f->digest = g->subject->digest;
 	f->arena = arena_new(COLLECT_MEMORY);
-	if (f->arena != NULL && collect(f) && verify(f, (int64_t)time(NULL), &p))
+	if (f->arena != NULL && look(f, g->subject->digest, &p) &&
+	    (p.status == SIG_VERIFIED || p.status == SIG_ERROR || look_at_parents(f, &p)))
 		x = exhibit_of(g, &p);
 	else
 		x = f->failed;

@@ -85,6 +85,7 @@ struct evidence_place {
 };
 
 struct blocks;
+struct grants;
 struct subject;
 struct evidence;
 struct evidence_env {			/* borrowed for its life */
@@ -93,6 +94,7 @@ struct evidence_env {			/* borrowed for its life */
 	struct spool *spool;
 	struct logins *credentials;
 	struct blocks *blocks;
+	struct grants *grants;		/* NULL: no index is known to list anything */
 };
 /* Threads are started; what was pending when the gateway stopped goes on. NULL with a reason. */
 struct evidence *evidence_start(const struct evidence_env *env, struct setup *s, char *err, size_t err_size) NONNULL(1, 2, 3) WUNRES;
