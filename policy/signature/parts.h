@@ -120,7 +120,7 @@ bool vote_for(struct review *r, const struct signing *s, struct vote *v);
 void vote_add(struct review *r, const struct vote *v);
 /* All trusts: by key, or by certificate. */
 void judge(struct review *r, const struct signing *s);
-/* Is it a signature of this key: of an algorithm that the key is used with? */
+/* Is it a signature of this key (NULL: it is not), of an algorithm that the key is used with? */
 bool signed_by(EVP_PKEY *key, const struct review *r, const struct signing *s);
 /* The same over these bytes. */
 bool signed_by_bytes(EVP_PKEY *key, struct span input, struct span signature);

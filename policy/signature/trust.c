@@ -98,8 +98,10 @@ key_refused(EVP_PKEY *key)
 {
 	char curve[32] = "";
 	size_t n;
-	int bits = EVP_PKEY_get_bits(key);
+	int bits = key == NULL ? 0 : EVP_PKEY_get_bits(key);
 
+	if (key == NULL)
+		return "a key that cannot be read";
 	switch (EVP_PKEY_get_base_id(key)) {
 	case EVP_PKEY_ED25519:
 		return NULL;
