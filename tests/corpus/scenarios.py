@@ -13,7 +13,10 @@ import threading
 import time
 import zlib
 
+import gate
+import harborgate
 import lab as labs
+import samples
 import stub as stubs
 
 USES = ["registry:Push*", "registry:Pull*", "registry:ListTags", "registry:ListReferrers", "registry:MountBlob"]
@@ -649,6 +652,111 @@ def scn_071(lab, case):
     except labs.Closed:
         pass
     s.expect(not s.stub.connections, "something reached upstream")
+    return s
+
+
+# ---- what evidence decides ----
+
+ROOTLESS = {**POLICY, "Statement": POLICY["Statement"] + gate.denies("image:RunsAsRoot")}
+GOOD, BAD = gate.image(note="scenario good"), gate.image("root", "scenario bad")
+
+
+def behind(s, image, tag):
+    """In the registry, past the gateway."""
+    with s.stub.lock:
+        s.stub.blobs.update(image.blobs)
+    s.stub.put("app", tag, labs.OCI_MANIFEST, image.body)
+
+
+def pull(s, ref, who="ro"):
+    return s.as_who(who, "GET", f"/v2/app/manifests/{ref}", gate.ACCEPT)
+
+
+def scn_041(lab, case):
+    """A child of which nothing is known makes all of the index unknown; one that is bad, bad."""
+    s = Scene(lab, case["id"], ROOTLESS)
+    s.stub.put("app", "index1", labs.OCI_INDEX, BODIES["index1"])
+    s.stub.put("app", "one", labs.OCI_MANIFEST, BODIES["manifest1"])      # its config is not there
+    s.status(pull(s, "index1"), 403, "an index with a child of which nothing is known")
+    s.status(pull(s, labs.digest_of(BODIES["manifest1"])), 403, "that child")
+    behind(s, GOOD, "good")
+    behind(s, BAD, "bad")
+    s.stub.put("app", "both", labs.OCI_INDEX, samples.index_of(GOOD, BAD))
+    s.stub.put("app", "fine", labs.OCI_INDEX, samples.index_of(GOOD))
+    s.status(pull(s, "both"), 403, "an index with a bad child")
+    s.status(pull(s, "fine"), 200, "one without")
+    return s
+
+
+def served(image, digest=None):
+    return 200, {"Content-Type": labs.OCI_MANIFEST, "Docker-Content-Digest": digest or image.digest,
+                 "Content-Length": str(len(image.body))}, image.body
+
+
+def scn_042(lab, case):
+    s = Scene(lab, case["id"], ROOTLESS)
+    behind(s, GOOD, "v1")
+    behind(s, BAD, "bad")
+    s.status(pull(s, "v1"), 200, "the good one")
+    s.stub.hook = lambda r: served(GOOD if r.method == "HEAD" else BAD) if r.target.endswith("/manifests/v1") else None
+    r = pull(s, "v1")
+    s.status(r, case["steps"][1]["expect"], "HEAD says the good one, GET brings the bad one")
+    s.expect(r.body != BAD.body, "the bad one was given out")
+    return s
+
+
+def scn_043(lab, case):
+    s = Scene(lab, case["id"], ROOTLESS)
+    behind(s, GOOD, "v1")
+    s.stub.hook = lambda r: served(BAD, GOOD.digest) if r.method == "GET" and "/manifests/" in r.target else None
+    for ref in ("v1", GOOD.digest):
+        s.status(pull(s, ref), case["steps"][1]["expect"], f"bytes that are not those of the digest: {ref[:6]}")
+    return s
+
+
+def scn_046(lab, case):
+    """5000 of everything that could be a signature: few are looked at, and a good one does not help a stranger's."""
+    public = os.path.join(lab.dir, "scn-046.pub")
+    with open(public, "wb") as f:
+        f.write(labs.openssl("pkey", "-in", lab.signer.key, "-pubout"))
+    signed = {"Sid": "Signed", "Effect": "Deny", "Principal": ["*"], "Action": ["registry:PullManifest"], "Resource": ["repo:up/app"],
+              "Condition": {"StringNotEquals": {"sig:Status": "verified"}}}
+    s = Scene(lab, case["id"], {**POLICY, "Statement": POLICY["Statement"] + [signed]},
+              more=f'trust = {{ lab = {{ keys = ["{public}"]; }}; }};')
+    behind(s, GOOD, "good")
+    body, blobs = harborgate.signature(GOOD.digest, lab.signer.key)
+    with s.stub.lock:
+        s.stub.blobs.update({labs.digest_of(b): b for b in blobs})
+    s.stub.put("app", GOOD.digest.replace(":", "-") + ".sig", labs.OCI_MANIFEST, body)
+    s.status(pull(s, "good"), 200, "one with a good signature")
+    behind(s, BAD, "flooded")
+    flood = json.loads(harborgate.signature(BAD.digest, None)[0])
+    many = {**flood, "layers": flood["layers"] * 500}
+    s.stub.put("app", BAD.digest.replace(":", "-") + ".sig", labs.OCI_MANIFEST, json.dumps(many).encode())
+    kind = "application/vnd.dev.sigstore.bundle.v0.3+json"
+    listed = json.dumps({"schemaVersion": 2, "mediaType": labs.OCI_INDEX, "manifests": [
+        {"mediaType": labs.OCI_MANIFEST, "digest": labs.digest_of(b"%d" % n), "size": 700, "artifactType": kind}
+        for n in range(case["steps"][0]["repeat"])]}).encode()
+    s.stub.hook = lambda r: (200, {"Content-Type": labs.OCI_INDEX}, listed) if "/referrers/" in r.target else None
+    mark, before = s.stub.mark(), s.gateway.resident_kib()
+    s.status(pull(s, "flooded"), 403, "one with 5000 that are none")
+    asked, grown = len(s.stub.since(mark)[0]), s.gateway.resident_kib() - before
+    s.expect(asked <= 300, f"{asked} requests went upstream")
+    s.expect(grown < 128 << 10, f"grew by {grown >> 10} MiB")
+    return s
+
+
+def scn_047(lab, case):
+    s = Scene(lab, case["id"], {**POLICY, "Statement": POLICY["Statement"] + gate.denies("scan:Malware")},
+              more=f"malware = {{ {samples.rules(lab)} }};")
+    before = s.gateway.resident_kib()
+    for image, tag, wanted in ((samples.clean("scenario"), "clean", 201), (samples.bomb(4), "bomb", 403)):
+        for data in image.blobs.values():
+            s.status(s.gateway.upload("app", data, s.token("dev")), 201, f"a blob of {tag}")
+        r = s.as_who("dev", "PUT", f"/v2/app/manifests/{tag}", {"Content-Type": labs.OCI_MANIFEST}, image.body)
+        s.status(r, wanted, tag)
+    s.expect([t for _, t in s.stub.tags] == ["clean"], f"tags upstream: {s.stub.tags}")
+    s.expect(s.gateway.resident_kib() - before < 256 << 10, "the bomb went off in memory")
     return s
 
 

@@ -5,6 +5,7 @@
 import base64
 import http.client
 import json
+import signal
 import ssl
 import time
 
@@ -154,7 +155,7 @@ def scans(report, harbor, url, login, external):
 def over_tls(lab, report, url):
     """The same with a certificate, and a reload with another secret."""
     port = labs.free_port()
-    secret = lab.dir + "/adapter-tls"
+    secret = lab.dir + "/adapter-tls-secret"
     with open(secret, "w") as f:
         f.write(SECRET + "\n")
     g = labs.Gateway(lab, "adapter-tls", url, more=f'malware = {{ {samples.rules(lab)} }};\nadapter = {{ listen = "0.0.0.0:{port}"; '
@@ -169,7 +170,6 @@ def over_tls(lab, report, url):
     report.ok(plain == 0, "... and not without")
     with open(secret, "w") as f:
         f.write("Bearer another-secret\n")
-    import signal
     g.process.child.send_signal(signal.SIGHUP)
     ok = labs.wait_for(lambda: harbor.call("GET", "/api/v1/metadata", authorization="Bearer another-secret")[0] == 200)
     report.ok(ok and harbor.call("GET", "/api/v1/metadata")[0] == 401, "a reload takes over another secret")
