@@ -137,6 +137,7 @@ fuzz: ## run every fuzzer FUZZ_SECONDS (clang)
 bench: all ## timings (medians), never asserted
 	@deploy/install-deps bench
 	@TIDEWAITER=$(B)/tidewaiter tests/bench/run
+	@TIDEWAITER=$(B)/tidewaiter tests/bench/scanning
 
 schema: $(B)/tidewaiter ## documents against the JSON Schema, by a validator of its own
 	@TIDEWAITER=$(B)/tidewaiter tests/schema/run

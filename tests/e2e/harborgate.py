@@ -228,9 +228,12 @@ def passes(report, lab, scanner):
     w.close(report)
 
 
-def run(lab, report):
+PARTS = {"1": hole_1_blobs, "2": hole_2_no_report, "3": hole_3_index, "4": hole_4_content_trust, "5": hole_5_user_agent, "pass": passes}
+
+
+def run(lab, report, which=tuple(PARTS)):
     scanner = Scanner()
-    for part in (hole_1_blobs, hole_2_no_report, hole_3_index, hole_4_content_trust, hole_5_user_agent, passes):
+    for name in which:
         scanner.mode = "fine"
-        part(report, lab, scanner)
+        PARTS[name](report, lab, scanner)
     scanner.close()
