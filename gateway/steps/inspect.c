@@ -420,6 +420,15 @@ inspect_for_scanner(struct request *r)
 	return WAIT;
 }
 
+/* Who pushes asks what is there already: else an image that waits for its verdict could not be pushed again. */
+static bool
+asks_to_push(struct request *r)
+{
+	struct judged j;
+
+	return r->head.method == HTTP_HEAD && judge_ask(r, ACTION_PushBlob, r->route.repository, SPAN_NONE, &j) == VERDICT_ALLOW;
+}
+
 static enum next
 inspect_blob(struct request *r)
 {
@@ -430,7 +439,7 @@ inspect_blob(struct request *r)
 
 	if (r->scanner)
 		return inspect_for_scanner(r);
-	if (blocks_any(gw->blocks) && gate_blob_blocked(r, r->route.repository, r->route.reference))
+	if (blocks_any(gw->blocks) && gate_blob_blocked(r, r->route.repository, r->route.reference) && !asks_to_push(r))
 		return request_refuse(r, refusal_of_block(blocks_find(gw->blocks, registry, r->route.repository, r->route.reference)));
 	if (!r->open)
 		return NEXT;

@@ -201,7 +201,7 @@ class Docker(Tool):
             with open(os.path.join(context, f"file{i}"), "wb") as f:
                 f.write(data)
         with open(os.path.join(context, "Dockerfile"), "w") as f:
-            f.write('FROM scratch\nCOPY file0 /file0\nCOPY file1 /file1\nCMD ["/file0"]\n')
+            f.write(f'FROM scratch\nLABEL note={note}\nCOPY file0 /file0\nCOPY file1 /file1\nCMD ["/file0"]\n')
         for step in (("build", "-q", "-t", f"made:{note}", context),
                      ("save", "-o", os.path.join(self.dir, f"made:{note}.tar"), f"made:{note}")):
             ok, said = self.run(*step)

@@ -1,9 +1,10 @@
 # gate.py - what evidence decides cannot be got around: by tag or digest, as a child, a blob or a mount, by a tag that moves, by HEAD.
 #
 # The evidence here is the image's own config (an image that runs as root is refused): it needs no engine, so that what is
-# tried here are the ways, and not the scanners. malware.py tries those.
+# tried here are the ways, and not the scanners. malware.py tries those. gate:docker,skopeo ... is the same with real clients.
 # SPDX-License-Identifier: Apache-2.0
 import json
+import shutil
 import signal
 import threading
 
@@ -360,7 +361,58 @@ def kill_switch(report, w):
     report.ok(r.status in (202, 403), "... nor mounted", repr(r))
 
 
-def run(lab, report):
+# What a client shows its user of a refusal.
+SHOWN = "no image is called bad here"
+CALLED = [{"Sid": "NotCalledBad", "Effect": "Deny", "Principal": ["*"], "Action": ["registry:PushManifest", "registry:PullManifest"],
+           "Resource": ["repo:up/app"], "Condition": {"StringEquals": {"image:Label/note": "bad"}, "Null": {"image:Label/note": "false"}}, "Message": SHOWN}]
+
+
+def client(lab, report, tool):
+    """A real client and a real registry: a good image goes through, a bad one is refused in our words and nowhere afterwards."""
+    name = tool.name
+    _, url = lab.registry(f"registry-{name}")
+    w = Ways(lab, f"client-{name}", policy(*CALLED), upstream=url)
+    people = {who: tool.session(tool, w.gateway, who) for who in ("ci", "dev")}
+    for who, person in people.items():
+        ok, said = person.login(lab.signer.token(who).encode())
+        report.ok(ok, f"{name}: login as {who}", said[-500:])
+    ok, said = people["ci"].push(tool.make("good"), "app:good")
+    report.ok(ok, f"{name}: push of a good image", said[-800:])
+    ok, said = people["dev"].pull("app:good")
+    report.ok(ok, f"{name}: pull of it", said[-800:])
+    bad = tool.make("bad")
+    for turn in ("", " again"):
+        ok, said = people["ci"].push(bad, "app:bad")
+        report.ok(not ok and SHOWN in " ".join(said.split()), f"{name}: push of a bad one{turn} is refused in our words", said[-800:])
+    ok, said = people["dev"].pull("app:bad")
+    report.ok(not ok, f"{name}: there is nothing to pull", said[-300:])
+    puts = [e for e in w.gateway.requests() if e["action"] == "manifest.put" and e["registry"].get("tag") == "bad"]
+    report.ok(puts and all(e["decision"] == "deny" for e in puts), f"{name}: {len(puts)} events of refusals", repr(puts[:1]))
+    if puts:
+        refused(report, w.get(puts[0]["registry"]["digest"]), f"{name}: ... and not by digest", 403, 404)
+    r = w.gateway.request("GET", "/v2/app/tags/list", w.dev)
+    report.ok(json.loads(r.body)["tags"] == ["good"], f"{name}: the registry has the good one's tag only", repr(r))
+    w.close(report)
+
+
+def clients(lab, report, chosen):
+    import adapters
+    for kind in adapters.ALL:
+        if kind.name not in chosen:
+            continue
+        missing = [n for n in kind.needs if not shutil.which(n)]
+        if not report.ok(not missing, f"{kind.name} is installed", f"missing: {missing}; deploy/install-deps test brings it"):
+            continue
+        tool = kind(lab)
+        if report.ok(tool.ready(), f"{kind.name} is ready", tool.daemon.tail() if tool.daemon else ""):
+            client(lab, report, tool)
+        tool.close()
+
+
+def run(lab, report, chosen=None):
+    if chosen:
+        clients(lab, report, chosen)
+        return
     w = Ways(lab, "ways")
     for part in (passes, fails, children, other_ways, dressed, lies, unknown, kill_switch, race):
         part(report, w)
