@@ -980,6 +980,68 @@ test_trusts(void)
 	free(curve_pem);
 }
 
+/* ---- made by others ---- */
+
+static struct span
+file_of(const char *name)
+{
+	char path[128], *text = arena_alloc(arena, ROOM);
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof path, "tests/signatures/%s", name);
+	f = fopen(path, "r");
+	must(f != NULL && text != NULL);
+	n = fread(text, 1, ROOM - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	return (struct span){ text, n };
+}
+
+/* A bundle, with `from` (not NULL) changed; who signed, "" and *why when it does not count. */
+static struct signature_proof
+others(const char *name, const char *from, const char *to)
+{
+	static const char *const any[] = { "*" };
+	struct trust_pem log = { "rekor.pub", file_of("rekor.pub") };
+	struct trust_rule rule = { .alias = "mock", .roots = { "root.pem", file_of("root.pem") }, .rekor_keys = &log, .n_rekor_keys = 1,
+		.identities = any, .n_identities = 1, .repositories = any, .n_repositories = 1, .threshold = 1 };
+	struct row row = { .name = name, .from = from, .to = to };
+	struct signature_ask q = { .digest = arena_printf(arena, "sha256:%s", file_of("digest").p).p, .image = SPAN("up/app"),
+	    .now = now, .n = 1 };
+	struct made *x = calloc(1, sizeof *x);
+	struct signature_proof p;
+	struct trust *t;
+	char err[256];
+
+	t = trust_new(&rule, 1, err, sizeof err);
+	must(t != NULL);
+	x->layer = patched(file_of(name), &row);
+	finish(x, NULL, BUNDLE_TYPE, "application/vnd.oci.empty.v1+json", BUNDLE_TYPE, 1);
+	q.artifacts = &x->artifact;
+	must(signature_verify(t, &q, arena, &p));
+	trust_free(t);
+	free(x);
+	return p;
+}
+
+static void
+test_others(void)
+{
+	struct signature_proof p;
+
+	arena_reset(arena);
+	p = others("message.json", NULL, NULL);
+	CHECK(p.status == V && p.n_identities == 1 && span_eq(p.identities[0], SPAN("me@acme.example")));
+	CHECK(p.n_issuers == 1 && span_eq(p.issuers[0], SPAN("https://iss.test")));
+	p = others("statement.json", NULL, NULL);
+	CHECK(p.status == SIG_UNSIGNED && p.n_types == 1 && span_eq(p.types[0], SPAN("https://slsa.dev/provenance/v1")));
+	p = others("message.json", "\"integratedTime\":\"17", "\"integratedTime\":\"16");
+	CHECK(p.status == U && strstr(p.why, "promise (SET)") != NULL);
+	p = others("statement.json", "\"treeSize\":\"", "\"treeSize\":\"1");
+	CHECK(p.status == U && p.n_types == 0 && strstr(p.why, "inclusion proof") != NULL);
+}
+
 static void
 test_globs(void)
 {
@@ -1028,6 +1090,7 @@ main(void)
 	test_bounds();
 	test_repositories();
 	test_facts();
+	test_others();
 	for (int i = 0; i < N_KEYS; i++) {
 		EVP_PKEY_free(keys[i]);
 		free(pems[i]);
