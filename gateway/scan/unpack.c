@@ -92,7 +92,7 @@ give(struct unpack *u, const char *p, size_t n)
 	u->out += n;
 	if (u->out > u->bounds.max_unpacked)
 		return refuse(u, "unpacks to more than max-unpacked");
-	if (u->out > UNPACK_RATIO_FREE && u->out / u->bounds.max_ratio > u->in)
+	if (u->out > UNPACK_RATIO_FREE && u->bounds.max_ratio > 0 && u->out / u->bounds.max_ratio > u->in)
 		return refuse(u, "unpacks to more than max-ratio times its size");
 	if (!u->sink(u->ctx, p, n))
 		u->state = UNPACK_STOPPED;
@@ -150,7 +150,7 @@ step_gzip(struct unpack *u, struct step *s)
 			s->in++;
 		return s->n == 0 ? u->state : refuse(u, "bytes behind the last gzip member");
 	}
-	u->z.next_in = (const Bytef *)s->in;
+	u->z.next_in = (Bytef *)(uintptr_t)s->in;
 	u->z.avail_in = (uInt)s->n;
 	u->z.next_out = (Bytef *)s->out;
 	u->z.avail_out = (uInt)s->room;
