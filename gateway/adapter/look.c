@@ -279,12 +279,13 @@ look_through(const struct config *c, struct puller *p, const struct api_request 
 	snprintf(out->tag, sizeof out->tag, "%.*s", SPAN_FMT(q->tag));
 	snprintf(out->media_type, sizeof out->media_type, "%.*s", SPAN_FMT(q->media_type));
 	out->at = time(NULL);
-	snprintf(err, err_size, "out of memory");
-	if (module_engine(c) == NULL || l.upstream == NULL)
+	if (module_engine(c) == NULL || l.upstream == NULL) {
 		snprintf(err, err_size, "%s",
 		    l.upstream == NULL ? "this gateway stands in front of no such registry" : "nothing is configured that scans");
-	else if (l.arena != NULL && l.result != NULL)
-		ok = look_at_image(&l);
+	} else if (module_engine_test(module_engine(c), err, err_size)) {
+		snprintf(err, err_size, "out of memory");
+		ok = l.arena != NULL && l.result != NULL && look_at_image(&l);
+	}
 	free(l.result);
 	arena_free(l.arena);
 	return ok;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "gateway/config/config_parts.h"
+#include "gateway/scan/scan.h"
 #include "gateway/file.h"
 
 #define CONFIG_MEMORY	(64u << 20)	/* bound of all strings and arrays of one configuration */
@@ -55,6 +56,7 @@ config_free(struct config *c)
 	accounts_free(c->accounts);
 	exemptions_free(c->exemptions);
 	trust_free(c->trust_store);
+	engine_free(c->engine);
 	policy_unref(c->policy);
 	arena_free(c->arena);
 	free(c);

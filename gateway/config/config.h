@@ -179,6 +179,8 @@ struct config_limits {
 	unsigned auth_failures;		/* failed authentications per source address and minute, 60; 0: no limit */
 };
 
+struct engine;
+
 struct config {
 	struct arena *arena;		/* every string and array below lives here */
 	char *file;
@@ -255,6 +257,7 @@ struct config {
 	struct token_service *token_service;	/* NULL: none, or (check) its key is not there yet */
 	struct revoked *revoked;	/* NULL: nobody */
 	struct accounts *accounts;	/* NULL: none */
+	struct engine *engine;		/* of the section malware; NULL: no blob is scanned */
 	struct trust *trust_store;	/* of the section trust; NULL: nobody's signatures count */
 	struct exemptions *exemptions;	/* of evidence.exceptions, vex and kev; NULL: none of them is configured */
 };

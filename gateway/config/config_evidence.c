@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "gateway/file.h"
+#include "gateway/scan/scan.h"
 #include "gateway/stream/tls.h"
 
 #define AUTHORIZATION_MAX 16384u
+#define MESSAGES 4096u	/* of rules that do not compile */
 
 static bool
 given(const char *s)
@@ -224,6 +226,24 @@ load_adapter_pair(struct config_reader *r)
 	SSL_CTX_free(ctx);
 }
 
+/* The rules are compiled here, so that `check` knows what is wrong with them. */
+static void
+load_engine(struct config_reader *r)
+{
+	struct config_place at = config_place_of(r, SECTION_MALWARE, 0);
+	struct config *c = r->config;
+	char err[MESSAGES];
+
+	if (c->malware.n_rules + c->malware.n_secrets == 0 && c->malware.clamd == NULL)
+		return;
+	c->engine = engine_new(c, err, sizeof err);
+	for (char *line = err, *end; c->engine == NULL && *line != '\0'; line = end) {
+		end = line + strcspn(line, "\n");
+		config_problem(r, &at, "rules", "%.*s", (int)(end - line), line);
+		end += *end == '\n';
+	}
+}
+
 void
 config_load_evidence(struct config_reader *r)
 {
@@ -232,6 +252,7 @@ config_load_evidence(struct config_reader *r)
 
 	config_load_exemptions(r);
 	config_load_signers(r);
+	load_engine(r);
 	for (size_t i = 0; i < c->n_scanner; i++) {
 		struct config_place scanner = config_place_of(r, SECTION_SCANNER, i);
 

@@ -15,35 +15,25 @@
 struct engine *
 module_engine(const struct config *c)
 {
-	(void)c;
-	return NULL;
+	return c->engine;
 }
 
 const char *
 module_engine_version(const struct engine *e)
 {
-	(void)e;
-	return "";
+	return engine_version(e);
 }
 
 bool
 module_engine_test(struct engine *e, char *err, size_t err_size)
 {
-	(void)e;
-	snprintf(err, err_size, "there is no engine");
-	return false;
+	return engine_self_test(e, err, err_size);
 }
 
 void
 module_scan(const struct engine *e, scan_read *read, void *ctx, uint64_t size, const _Atomic bool *stop, struct scan_result *out)
 {
-	(void)e;
-	(void)read;
-	(void)ctx;
-	(void)size;
-	(void)stop;
-	memset(out, 0, sizeof *out);
-	snprintf(out->why, sizeof out->why, "there is no engine");
+	scan_blob(e, read, ctx, size, stop, out);
 }
 
 /* ---- signatures ---- */

@@ -14,7 +14,7 @@ FILES = {"sbin/tidewaiter": 0o755, "lib/systemd/system/tidewaiter.service": 0o64
          "lib/tmpfiles.d/tidewaiter.conf": 0o644}
 DOCS = ("README.md", "CHANGELOG.md", "LICENSE", "gateway.conf.example", "guides/docker.md", "guides/podman.md",
         "guides/containerd.md", "guides/kubernetes-nodes.md", "guides/ci.md", "guides/issuers.md", "guides/registries.md", "guides/incidents.md",
-        "guides/vulnerabilities.md", "guides/signatures.md", "guides/harbor-scanner.md",
+        "guides/scanning.md", "guides/vulnerabilities.md", "guides/signatures.md", "guides/harbor-scanner.md",
         "policy/MANUAL.md", "policy/policy.schema.json")
 
 

@@ -102,7 +102,7 @@ static void
 make_files(void)
 {
 	static const char *const copies[] = { "policy.json", "broken.json", "jwks.json", "no-keys.json", "their.test.json",
-		"exceptions.json", "exceptions-bad.json", "vex.json", "vex-bad.json", "kev.json", "cosign.pub",
+		"exceptions.json", "exceptions-bad.json", "vex.json", "vex-bad.json", "kev.json", "cosign.pub", "bad.yar",
 		"rsa1024.pub", "roots.pem" };
 	char *key;
 	size_t n = 0;

@@ -1,0 +1,2 @@
+/* not YARA */
+rule true { condition: true }
