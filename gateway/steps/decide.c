@@ -193,7 +193,7 @@ mount_refused(struct request *r)
 		return "the source is of another upstream";
 	if (!may(r, ACTION_MountBlob, r->route.repository))
 		return "no right to mount here";
-	if (gate_blob_blocked(r, r->route.from, r->route.mount))
+	if (gate_blob_blocked(r, r->route.from, r->route.mount) != BLOCK_NONE)
 		return "the blob is of an image that nobody may pull yet";
 	if (!may(r, ACTION_PullBlob, r->route.from))
 		return "no right to pull there";

@@ -362,23 +362,31 @@ gate_blocked(const struct request *r, struct span digest, const struct manifest 
 	return found;
 }
 
-bool
+enum block_kind
 gate_blob_blocked(struct request *r, struct span repository, struct span blob)
 {
 	struct gateway *gw = r->worker->gateway;
 	struct span registry = span_of(r->upstream_config->registry);
 	struct grant found[GRANTS_MAX];
-	size_t n, blocked = 0;
+	enum block_kind kind, all = BLOCK_NONE;
 	bool known;
+	size_t n;
 
 	if (!blocks_any(gw->blocks))
-		return false;
-	if (blocks_find(gw->blocks, registry, repository, blob) != BLOCK_NONE)
-		return true;
+		return BLOCK_NONE;
+	kind = blocks_find(gw->blocks, registry, repository, blob);
+	if (kind != BLOCK_NONE)
+		return kind;
 	n = grants_find(gw->grants, registry, repository, blob, found, &known);
-	for (size_t i = 0; i < n; i++)
-		blocked += blocks_find(gw->blocks, registry, repository, span_of(found[i].digest)) != BLOCK_NONE;
-	return n > 0 && blocked == n;
+	if (n == 0 && !known)
+		return BLOCK_PENDING;	/* it may be of one that was pushed before the gateway was started */
+	for (size_t i = 0; i < n; i++) {
+		kind = blocks_find(gw->blocks, registry, repository, span_of(found[i].digest));
+		if (kind == BLOCK_NONE)
+			return BLOCK_NONE;
+		all = stronger(all, kind);
+	}
+	return all;
 }
 
 void

@@ -89,8 +89,11 @@ bool gate_block(struct request *r, enum block_kind kind, struct span digest, uns
 
 /* Is this digest, or one that the manifest (NULL: none) lists, blocked here? */
 enum block_kind gate_blocked(const struct request *r, struct span digest, const struct manifest *m) NONNULL(1) WUNRES;
-/* Is that blob known here only from manifests that are blocked? */
-bool gate_blob_blocked(struct request *r, struct span repository, struct span blob) NONNULL(1) WUNRES;
+/*
+ * Is that blob blocked, or known here only from manifests that are? Memory is asked: where it knows nothing of the blob, PENDING,
+ * until the database was (grants_ask()).
+ */
+enum block_kind gate_blob_blocked(struct request *r, struct span repository, struct span blob) NONNULL(1) WUNRES;
 /* A manifest went through here. */
 void gate_note(struct request *r, struct span tag, const struct manifest *m) NONNULL(1, 3);
 

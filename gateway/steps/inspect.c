@@ -355,14 +355,40 @@ begin_candidates(struct request *r)
 	next_candidate(r);
 }
 
+/* Who pushes asks what is there already: else an image that waits for its verdict could not be pushed again. */
+static bool
+asks_to_push(struct request *r)
+{
+	struct judged j;
+
+	return r->head.method == HTTP_HEAD && judge_ask(r, ACTION_PushBlob, r->route.repository, SPAN_NONE, &j) == VERDICT_ALLOW;
+}
+
+/* Which manifests list it is known now. NEXT: it is given. */
+static enum next
+weigh_blob(struct request *r)
+{
+	enum block_kind kind = asks_to_push(r) ? BLOCK_NONE : gate_blob_blocked(r, r->route.repository, r->route.reference);
+
+	if (kind != BLOCK_NONE)
+		return request_refuse(r, refusal_of_block(kind));
+	if (!r->open)
+		return NEXT;
+	begin_candidates(r);
+	return WAIT;
+}
+
 static void
 on_grants(struct grants_ask *a)
 {
 	struct gate *g = (struct gate *)(void *)((char *)a - offsetof(struct gate, grants));
 	struct request *r = gate_back(g);
+	enum next next = r == NULL ? WAIT : weigh_blob(r);
 
-	if (r != NULL)
-		begin_candidates(r);
+	if (next == NEXT)
+		request_continue(r);
+	else if (next == STOP)
+		request_fail(r, r->refused);
 }
 
 /* ---- a blob for a scanner ---- */
@@ -420,15 +446,6 @@ inspect_for_scanner(struct request *r)
 	return WAIT;
 }
 
-/* Who pushes asks what is there already: else an image that waits for its verdict could not be pushed again. */
-static bool
-asks_to_push(struct request *r)
-{
-	struct judged j;
-
-	return r->head.method == HTTP_HEAD && judge_ask(r, ACTION_PushBlob, r->route.repository, SPAN_NONE, &j) == VERDICT_ALLOW;
-}
-
 static enum next
 inspect_blob(struct request *r)
 {
@@ -439,18 +456,14 @@ inspect_blob(struct request *r)
 
 	if (r->scanner)
 		return inspect_for_scanner(r);
-	if (blocks_any(gw->blocks) && gate_blob_blocked(r, r->route.repository, r->route.reference) && !asks_to_push(r))
-		return request_refuse(r, refusal_of_block(blocks_find(gw->blocks, registry, r->route.repository, r->route.reference)));
-	if (!r->open)
+	if (!r->open && (!blocks_any(gw->blocks) || asks_to_push(r)))
 		return NEXT;
 	g = gate_of(r);
 	if (g == NULL)
 		return request_refuse(r, REFUSE_NO_MEMORY);
 	g->grants.n = grants_find(gw->grants, registry, r->route.repository, r->route.reference, g->grants.found, &known);
-	if (g->grants.n > 0 || known) {
-		begin_candidates(r);
-		return WAIT;
-	}
+	if (g->grants.n > 0 || known)
+		return weigh_blob(r);
 	g->grants.registry = g->change.registry;
 	g->grants.repository = g->change.repository;
 	if (r->route.reference.n >= sizeof g->blob)
