@@ -115,7 +115,6 @@ on_stored(struct peek *f)
 		not_stored(r, f);
 		return;
 	}
-	r->gate->staged = true;
 	weigh(r);
 }
 

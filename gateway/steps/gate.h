@@ -44,13 +44,14 @@ struct gate {
 	struct block_change change;
 	void (*changed)(struct request *r, bool ok);
 
-	/* of a blob: manifests that list it */
+	/* of a blob: manifests that list it, and the one being looked at (not r->manifest: the event is of the blob) */
+	struct manifest manifest;
 	struct grants_ask grants;
 	char blob[LEDGER_DIGEST];
 	struct fact *facts;		/* the request's, while another question is asked with them */
 	size_t at, tried;
 
-	bool staged, blocked;		/* a push: stored by digest; said to be PENDING */
+	bool blocked;			/* a push: its digest is said to be PENDING */
 	size_t child;			/* ... whose block is being lifted */
 	char bytes[];			/* names for others */
 };

@@ -125,11 +125,18 @@ inspect(struct request *r)
 		gate_weigh(r, &image, r->config->observe ? 0 : r->config->evidence.pull_wait, may_pull, on_judged);
 }
 
+/* What is read of a manifest that is looked at for a blob's sake is kept beside the request. */
+static struct manifest *
+seen_manifest(struct request *r)
+{
+	return r->route.op == ROUTE_MANIFEST_GET ? &r->manifest : &r->gate->manifest;
+}
+
 static void
 read_seen(struct request *r)
 {
 	r->manifest_read = manifest_read((struct span){ r->seen->bytes, r->seen->n }, r->seen->head->field[HTTP_FIELD_CONTENT_TYPE], r->arena,
-	    &r->manifest, r->manifest_error, sizeof r->manifest_error);
+	    seen_manifest(r), r->manifest_error, sizeof r->manifest_error);
 }
 
 static void
@@ -281,7 +288,7 @@ weigh_candidate(struct request *r)
 	struct gate *g = r->gate;
 	const struct grant *m = &g->grants.found[g->at];
 	struct span bytes = { g->peek.bytes, g->peek.n };
-	struct inspected image = { m->digest, &r->manifest, bytes };
+	struct inspected image = { m->digest, &g->manifest, bytes };
 	struct fact *f = r->facts;
 
 	for (unsigned k = KEY_IMAGE_MEDIA_TYPE; k <= KEY_SBOM_PRESENT; k++)
@@ -289,7 +296,7 @@ weigh_candidate(struct request *r)
 	f[KEY_REGISTRY_DIGEST] = (struct fact){ .state = m->tag[0] == '\0' ? FACT_PRESENT : FACT_ABSENT, .value = span_of(m->digest) };
 	f[KEY_REGISTRY_TAG] = (struct fact){ .state = m->tag[0] != '\0' ? FACT_PRESENT : FACT_ABSENT, .value = span_of(m->tag) };
 	f[KEY_REGISTRY_REFERENCE_TYPE] = (struct fact){ .state = FACT_PRESENT, .value = m->tag[0] != '\0' ? SPAN("tag") : SPAN("digest") };
-	if (!r->manifest_read || !gate_tell_manifest(r, &r->manifest, bytes))
+	if (!r->manifest_read || !gate_tell_manifest(r, &g->manifest, bytes))
 		on_candidate_judged(r, REFUSE_EVIDENCE_UNKNOWN);
 	else
 		gate_weigh(r, &image, r->config->observe ? 0 : r->config->evidence.pull_wait, may_pull_candidate, on_candidate_judged);
@@ -396,7 +403,7 @@ on_grants(struct grants_ask *a)
 static void
 look_for_blob(struct request *r)
 {
-	const struct manifest *m = &r->manifest;
+	const struct manifest *m = &r->gate->manifest;
 	bool listed = r->manifest_read && span_eq(m->config.digest, r->route.reference);
 
 	for (size_t i = 0; r->manifest_read && !listed && i < m->n_layers; i++)

@@ -177,6 +177,10 @@ def other_ways(report, w):
     own = next(d for d in present.blobs if d not in GOOD.blobs)
     r = w.gateway.request("GET", f"/v2/app/blobs/{own}", w.dev, {"Range": "bytes=0-9"})
     refused(report, r, "a part of one that is not")
+    w.gateway.settled()
+    pulled = [e for e in w.gateway.requests() if "/blobs/sha256:" in e["http"]["path"]]
+    wrong = [e for e in pulled if e["registry"].get("digest") != e["http"]["path"].split("/")[-1]]
+    report.ok(len(pulled) > 3 and not wrong, "events of blobs name the blob, not the manifest that was looked at", repr(wrong[:1]))
 
 
 def dressed(report, w):
