@@ -181,10 +181,7 @@ conclude(struct request *r, enum refuse why)
 static unsigned
 kinds_of(const struct request *r)
 {
-	const struct config *c = r->config;
-	bool scanned = c->malware.n_rules + c->malware.n_secrets > 0 || c->malware.clamd != NULL;
-
-	return evidence_kinds_of(&r->need) | (scanned ? 1u << EVIDENCE_MALWARE : 0);
+	return evidence_kinds_of(&r->need) | (r->config->engine != NULL ? 1u << EVIDENCE_MALWARE : 0);
 }
 
 static void

@@ -175,8 +175,7 @@ on_evidence(struct evidence_ask *a)
 	weigh(r);
 }
 
-/* False: nobody is asked. */
-static bool
+static void
 ask_evidence(struct request *r, unsigned kinds)
 {
 	struct gate *g = r->gate;
@@ -196,7 +195,6 @@ ask_evidence(struct request *r, unsigned kinds)
 	snprintf(g->ask.digest, sizeof g->ask.digest, "%s", g->image.digest);
 	g->busy++;
 	evidence_ask(r->worker->gateway->evidence, &g->ask);
-	return true;
 }
 
 /* What is known at once. */
@@ -236,8 +234,8 @@ weigh(struct request *r)
 		}
 		if (find_evidence(r, kinds))
 			continue;
-		if (ask_evidence(r, kinds))
-			return;
+		ask_evidence(r, kinds);
+		return;
 	}
 	g->done(r, why);
 }

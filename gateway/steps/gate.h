@@ -101,5 +101,7 @@ void gate_note(struct request *r, struct span tag, const struct manifest *m) NON
 /* inspect.c: upstream's answer to a pull, whole: judged and given to the client, or refused. */
 bool inspect_wanted(const struct request *r) NONNULL(1) WUNRES;
 void inspect_answer(struct request *r, const struct peek *f) NONNULL(1, 2);
+/* ... given as it is. The request may be over, and what it saw gone, when this returns. */
+void inspect_give(struct request *r, const struct peek *f) NONNULL(1, 2);
 
 #endif

@@ -30,9 +30,8 @@ tag_of(const struct request *r)
 
 /* ---- a manifest ---- */
 
-/* The request may be over, and what it saw gone, when this returns. */
-static void
-give(struct request *r, const struct peek *f)
+void
+inspect_give(struct request *r, const struct peek *f)
 {
 	bool drifts = r->route.reference_type == REFERENCE_TAG && f->status == 200 && r->pin == NULL;
 	enum refuse why = forward_check(r, f->head);
@@ -82,7 +81,7 @@ on_judged(struct request *r, enum refuse why)
 	}
 	bypassed(r);
 	gate_note(r, tag_of(r), &r->manifest);
-	give(r, r->seen);
+	inspect_give(r, r->seen);
 }
 
 static enum refuse
@@ -102,7 +101,7 @@ inspect(struct request *r)
 	if (!r->manifest_read) {
 		/* nothing can be said of it; where nothing has to be, it is passed on */
 		if (!r->open && gate_blocked(r, span_of(f->digest), NULL) == BLOCK_NONE) {
-			give(r, f);
+			inspect_give(r, f);
 			return;
 		}
 		r->detail = span_of(r->manifest_error);
@@ -116,7 +115,7 @@ inspect(struct request *r)
 	}
 	if (!r->open) {
 		gate_note(r, tag_of(r), &r->manifest);
-		give(r, f);
+		inspect_give(r, f);
 		return;
 	}
 	if (!gate_tell_manifest(r, &r->manifest, bytes))
@@ -190,7 +189,7 @@ inspect_answer(struct request *r, const struct peek *f)
 	if (f->status == 0) {
 		request_fail(r, f->failed);
 	} else if (f->digest[0] == '\0' && f->status >= 300) {
-		give(r, f);
+		inspect_give(r, f);
 	} else if (f->digest[0] == '\0' || !is_named(r, f)) {
 		request_fail(r, REFUSE_UPSTREAM_BAD);
 	} else {

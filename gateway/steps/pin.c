@@ -46,21 +46,6 @@ pin_abandon(struct request *r)
 
 static void ask(struct request *r, bool by_digest);
 
-static void
-answer(struct request *r)
-{
-	const struct peek *f = &r->pin->peek;
-	enum refuse why = forward_check(r, f->head);
-
-	/* where a redirect leads nobody has hashed anything */
-	if (r->redirect.p != NULL)
-		why = REFUSE_UPSTREAM_REDIRECT;
-	if (why == REFUSE_NONE)
-		why = answer_whole(r, f->head, (struct span){ f->bytes, f->n });
-	if (why != REFUSE_NONE)
-		request_fail(r, why);
-}
-
 /* The tag moved, or is gone though it was not deleted through us. */
 static void
 drifted(struct request *r, struct span found)
@@ -103,7 +88,7 @@ judge(struct request *r)
 	else if (inspect_wanted(r))
 		inspect_answer(r, &p->peek);
 	else
-		answer(r);
+		inspect_give(r, &p->peek);
 }
 
 static void
@@ -122,7 +107,7 @@ on_probed(struct peek *f)
 	else if (f->status == 404 && r->config->drift == DRIFT_PIN && !p->op.deleted)
 		drifted(r, SPAN_NONE);
 	else if (f->status >= 300)
-		answer(r);
+		inspect_give(r, &p->peek);
 	else
 		request_fail(r, REFUSE_UPSTREAM_BAD);
 }
